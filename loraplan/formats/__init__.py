@@ -1,0 +1,115 @@
+"""Config dialects: the only place that knows a framework's key names.
+
+A format is one module here with one data table in `defaults/`. The module is named in `FORMATS`, in order of
+detection, and has:
+
+- `detect(root, document) -> str | None`: the signature found (`base_model + datasets`), or None;
+- `read(root, document, signature, versions) -> Iterable[Reading]`: one Reading for each run that the node describes;
+- `SIGNATURE: str`: what `detect` looks for, in words, printed when nothing is recognised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib import import_module
+from typing import Protocol, cast
+
+from loraplan.document import Document, Mapping, Node, Syntax
+from loraplan.formats.reading import Reading
+from loraplan.formats.table import Versions
+
+# name -> (module, syntaxes), in order of detection.
+FORMATS: dict[str, tuple[str, tuple[Syntax, ...]]] = {
+    "peft": ("peft", ("json", "yaml")),
+    "loraplan": ("loraplan_yaml", ("yaml", "json", "toml")),
+    "torchtune": ("torchtune", ("yaml",)),
+    "nemo-automodel": ("nemo_automodel", ("yaml",)),
+    "litgpt": ("litgpt", ("yaml",)),
+    "ludwig": ("ludwig", ("yaml",)),
+    "axolotl": ("axolotl", ("yaml",)),
+    "llamafactory": ("llamafactory", ("yaml", "json")),
+    "oumi": ("oumi", ("yaml",)),
+    "mlx-lm": ("mlx_lm", ("yaml",)),
+    "open-instruct": ("open_instruct", ("yaml", "shell")),
+    "ms-swift": ("ms_swift", ("shell", "yaml", "json")),
+    "trl": ("trl", ("yaml", "shell")),
+    "autotrain": ("autotrain", ("yaml",)),
+    "h2o-llmstudio": ("h2o_llmstudio", ("yaml",)),
+    "unsloth": ("unsloth", ("yaml", "python")),
+    "mistral-finetune": ("mistral_finetune", ("yaml",)),
+    "xtuner": ("xtuner", ("python",)),
+    "qlora-pipe": ("qlora_pipe", ("toml",)),
+    "openrlhf": ("openrlhf", ("shell",)),
+    "chatglm": ("chatglm", ("yaml",)),
+    "llm-toolkit": ("llm_toolkit", ("yaml",)),
+    "hf-args": ("hf_args", ("json", "yaml", "shell")),
+    "python": ("python_script", ("python",)),
+    "custom": ("custom", ("yaml", "json", "toml")),
+}
+
+
+class Format(Protocol):
+    """What a module named in `FORMATS` provides."""
+
+    SIGNATURE: str
+
+    def detect(self, root: Node, document: Document) -> str | None: ...
+
+    def read(self, root: Node, document: Document, signature: str, versions: Versions) -> Iterable[Reading]: ...
+
+
+class NotAConfig(Exception):
+    """The file parses, but is no training config that LoRAPlan knows: `looks_like` says what it is, if that is plain."""
+
+    def __init__(self, path: str, looks_like: str | None, looked_for: tuple[str, ...]) -> None:
+        super().__init__(path)
+        self.path = path
+        self.looks_like = looks_like
+        self.looked_for = looked_for
+
+
+def load(name: str) -> Format:
+    """The module of a format."""
+    return cast(Format, import_module(f"loraplan.formats.{FORMATS[name][0]}"))
+
+
+def detect(document: Document, root: Node) -> tuple[str, str] | None:
+    """Name and signature of the first format that recognises a root."""
+    for name, (_, syntaxes) in FORMATS.items():
+        if document.syntax in syntaxes and (signature := load(name).detect(root, document)):
+            return name, signature
+    return None
+
+
+def read(document: Document, name: str | None = None, versions: Versions | None = None) -> list[Reading]:
+    """Every run that a document describes; `name` forces a format. Raises NotAConfig where there is none."""
+    readings: list[Reading] = []
+    for root in document.roots:
+        found = (name, "named by the user") if name else detect(document, root)
+        if found:
+            readings.extend(load(found[0]).read(root, document, found[1], versions or {}))
+    if not readings:
+        looked_for = tuple(
+            f"{key}: {load(key).SIGNATURE}" for key, (_, syntaxes) in FORMATS.items() if document.syntax in syntaxes
+        )
+        raise NotAConfig(document.path, _looks_like(document), looked_for)
+    return readings
+
+
+def _looks_like(document: Document) -> str | None:
+    """What a file that is no training config plainly is."""
+    for root in document.roots:
+        if not isinstance(root, Mapping):
+            continue
+        keys = set(root.keys())
+        if keys & {"compute_environment", "distributed_type"}:
+            return "an accelerate launch config"
+        if keys & {"zero_optimization", "train_micro_batch_size_per_gpu"}:
+            return "a DeepSpeed config"
+        if {"repos"} <= keys:
+            return "a pre-commit config"
+        if {"export_dir"} <= keys:
+            return "an export (merge) config"
+        if keys & {"jobs", "on"} and "jobs" in keys:
+            return "a GitHub workflow"
+    return None

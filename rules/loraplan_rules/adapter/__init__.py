@@ -1,0 +1,1 @@
+"""Rules about the adapter itself: rank, scaling, targets, dropout."""

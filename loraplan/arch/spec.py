@@ -29,7 +29,7 @@ class Module(NamedTuple):
     """How many `{e}` copies there are."""
 
     @property
-    def count(self) -> int:
+    def copies(self) -> int:
         """How many such modules the model has."""
         return (len(self.layers) if self.layers is not None else 1) * max(self.experts, 1)
 

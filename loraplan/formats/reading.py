@@ -10,6 +10,10 @@ from loraplan.origin import Default, Explicit, Origin
 from loraplan.plan import Plan
 
 
+Effect = Literal["raises", "ignored", "works"]
+"""What the framework does with it."""
+
+
 class KeyIssue(NamedTuple):
     """A key the framework does not read as written (rules CFG001 and CFG003)."""
 
@@ -17,7 +21,7 @@ class KeyIssue(NamedTuple):
     key: str
     span: Span
     framework: str
-    effect: Literal["raises", "ignored", "works"]
+    effect: Effect
     suggestion: str | None = None
     """The right key, or for `removed`/`renamed` the key (and value) to use instead."""
     since: str | None = None
@@ -33,8 +37,8 @@ class ValueIssue(NamedTuple):
     text: str
     span: Span
     expected: str
-    effect: Literal["raises", "ignored", "works"]
-    """What the framework does with it; hand-rolled files, whose loader is unknown, have "works"."""
+    effect: Effect
+    """Hand-rolled files, whose loader is unknown, have "works"."""
 
 
 @dataclass(slots=True, eq=False)

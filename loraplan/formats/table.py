@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from loraplan.document import Document, Entry, KeyPath, Mapping, Node, Scalar, Sequence, Span, find
-from loraplan.formats.reading import KeyIssue, Reading, ValueIssue
+from loraplan.formats.reading import Effect, KeyIssue, Reading, ValueIssue
 from loraplan.formats.values import Loader, Unresolved, plain, scalar_value, to_bool, to_float
 from loraplan.origin import Default, Derived, Explicit, Origin
 from loraplan.plan import build
@@ -342,7 +342,7 @@ class Draft:
 
     def _issue(self, kind: Any, field: str, node: Node, expected: str) -> None:
         text = node.text if isinstance(node, Scalar) else "[...]" if isinstance(node, Sequence) else "{...}"
-        effect = "works" if kind == "unresolved" or self.hand_rolled else "raises"
+        effect: Effect = "works" if kind == "unresolved" or self.hand_rolled else "raises"
         self.value_issues.append(ValueIssue(kind, field, text, node.span, expected, effect))
 
 

@@ -10,7 +10,9 @@ Kind = Literal["Linear", "Conv1D", "Embedding", "Conv2d", "Conv3d", "Parameter",
 """Class of a module as PEFT sees it. `Parameter`: a bare nn.Parameter (fused experts), reachable only by
 `target_parameters`. `Router`: a gate whose class PEFT cannot adapt. `Conv1D`: transformers' transposed linear."""
 Role = Literal["q", "k", "v", "o", "qkv", "gate", "up", "down", "gate_up", "fc1", "fc2", "router", "embed", "head", ""]
-Part = Literal["attention", "mlp", "expert", "shared_expert", "router", "embedding", "head", "vision", "audio", "projector", "norm", "other"]  # fmt: skip
+Part = Literal[
+    "attention", "mlp", "expert", "shared_expert", "router", "embedding", "head", "vision", "audio", "projector", "norm", "other",
+]  # fmt: skip
 
 
 class Module(NamedTuple):

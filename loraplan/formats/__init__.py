@@ -59,7 +59,7 @@ class Format(Protocol):
 
 
 class NotAConfig(Exception):
-    """The file parses, but is no training config that LoRAPlan knows: `looks_like` says what it is, if that is plain."""
+    """The file parses, but is no known training config: `looks_like` says what it is, if that is plain."""
 
     def __init__(self, path: str, looks_like: str | None, looked_for: tuple[str, ...]) -> None:
         super().__init__(path)
@@ -70,7 +70,7 @@ class NotAConfig(Exception):
 
 def load(name: str) -> Format:
     """The module of a format."""
-    return cast(Format, import_module(f"loraplan.formats.{FORMATS[name][0]}"))
+    return cast("Format", import_module(f"loraplan.formats.{FORMATS[name][0]}"))
 
 
 def detect(document: Document, root: Node) -> tuple[str, str] | None:

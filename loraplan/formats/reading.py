@@ -9,7 +9,6 @@ from loraplan.document import Document, Mapping, Node, Span
 from loraplan.origin import Default, Explicit, Origin
 from loraplan.plan import Plan
 
-
 Effect = Literal["raises", "ignored", "works"]
 """What the framework does with it."""
 

@@ -77,7 +77,7 @@ def version_in(version: str | None, spec: str | None) -> bool:
 
 
 def _release(version: str) -> tuple[int, ...]:
-    numbers = [int(number) for number in re.findall(r"\d{1,9}", version.split("+")[0])[:3]]
+    numbers = [int(number) for number in re.findall(r"\d{1,9}", version.split("+", maxsplit=1)[0])[:3]]
     return tuple(numbers + [0] * (3 - len(numbers)))
 
 
@@ -104,7 +104,7 @@ class Draft:
         self.signature = signature
         self.versions = versions or {}
         self.loader: Loader = self.table["loader"] if document.syntax == "yaml" else "literal"
-        self.coerces: bool = self.table.get("coerces", False) or document.syntax in ("shell",)
+        self.coerces: bool = self.table.get("coerces", False) or document.syntax == "shell"
         self.values: dict[str, Any] = {}
         self.origins: dict[str, Origin] = {}
         self.key_issues: list[KeyIssue] = []
@@ -249,8 +249,10 @@ class Draft:
                 dotted = f"{section}.{name}" if section else name
                 if name not in known and dotted not in self.used and name not in tolerate and name != "<<":
                     self.key_issues.append(
-                        KeyIssue("unknown", dotted, entry.key.span, self.table["framework"], effect, _nearest(name, known))
-                    )  # fmt: skip
+                        KeyIssue(
+                            "unknown", dotted, entry.key.span, self.table["framework"], effect, _nearest(name, known)
+                        )
+                    )
 
     def finish(self) -> Reading:
         """The finished Reading."""

@@ -1,0 +1,35 @@
+# Two entry commands for a fresh machine (Python >= 3.11 and make); everything else is `nox -l`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test clean
+
+demo: $(VENV)/.installed ## set up, then check an example config offline
+	-$(BIN)/loraplan check examples/qlora.yml
+	@echo
+	$(BIN)/loraplan show examples/qlora.yml
+	@echo
+	$(BIN)/loraplan explain ALP002 | head -n 24
+
+test: $(VENV)/.installed-test ## set up, then lint, type-check and run every fast test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/codespell
+	$(BIN)/python -m pytest -q
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.installed-test: pyproject.toml $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group test --group lint
+	@touch $@
+
+clean:
+	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

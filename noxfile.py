@@ -1,0 +1,75 @@
+"""Development tasks; `nox -l` lists them."""
+
+from __future__ import annotations
+
+import nox
+
+nox.options.sessions = ["lint", "types", "tests"]
+nox.options.reuse_existing_virtualenvs = True
+
+
+def _project(session: nox.Session, *groups: str) -> None:
+    session.install("-e", ".")
+    for group in groups:
+        session.install(*nox.project.dependency_groups(nox.project.load_toml(), group))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and spelling."""
+    _project(session, "lint")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("codespell")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """mypy, strict."""
+    _project(session, "lint")
+    session.run("mypy")
+
+
+@nox.session(python=["3.11", "3.12", "3.13"])
+def tests(session: nox.Session) -> None:
+    """Every fast test."""
+    _project(session, "test")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def oracle(session: nox.Session) -> None:
+    """Slow tests: architectures and resolved configs against transformers, peft and trl themselves."""
+    _project(session, "test")
+    # A CPU build is enough: every model is on the meta device.
+    session.install("torch==2.13.0", "transformers==5.23.0", "peft==0.21.2", "trl==1.16.0", "accelerate")
+    session.run("pytest", "-m", "slow", *session.posargs)
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """A minute of random and mutated input for every reader."""
+    _project(session)
+    session.run("python", "bench/fuzz.py", *(session.posargs or ["60"]))
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Rewrite the generated pages; `-- --check` fails if they differ."""
+    _project(session)
+    session.run("python", "docs/generate.py", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Speed against yamllint (needs hyperfine) and hits per rule over a corpus."""
+    _project(session)
+    session.install("yamllint")
+    session.run("python", "bench/speed.py", *session.posargs)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """sdist and wheel, and what the wheel holds."""
+    session.install("build")
+    session.run("python", "-m", "build")

@@ -11,7 +11,8 @@ Kind = Literal["Linear", "Conv1D", "Embedding", "Conv2d", "Conv3d", "Parameter",
 `target_parameters`. `Router`: a gate whose class PEFT cannot adapt. `Conv1D`: transformers' transposed linear."""
 Role = Literal["q", "k", "v", "o", "qkv", "gate", "up", "down", "gate_up", "fc1", "fc2", "router", "embed", "head", ""]
 Part = Literal[
-    "attention", "mlp", "expert", "shared_expert", "router", "embedding", "head", "vision", "audio", "projector", "norm", "other",
+    "attention", "mlp", "expert", "shared_expert", "router", "embedding", "head", "vision", "audio", "projector",
+    "norm", "other",
 ]  # fmt: skip
 
 

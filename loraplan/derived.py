@@ -9,6 +9,7 @@ from loraplan.plan import Plan
 
 if TYPE_CHECKING:
     from loraplan.arch.match import Matched
+    from loraplan.rule import Context
 
 Family = Literal["sft", "preference", "rl", "pretraining", "classification", "reward", "unknown"]
 Coverage = Literal["qk", "attention", "mlp", "all", "other", "unknown"]
@@ -41,14 +42,48 @@ def family(plan: Plan) -> Family:
     return _FAMILIES.get((plan.method or "").lower(), "unknown")
 
 
+def finite(value: float | None) -> float | None:
+    """A value as a finite float; None for anything that is none."""
+    if value is None or isinstance(value, bool):
+        return None
+    try:
+        number = float(value)
+    except (OverflowError, TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
+
+
 def scaling(plan: Plan) -> float | None:
     """The factor on the LoRA update: alpha/r, or alpha/sqrt(r) with rsLoRA (peft 0.21.2 tuners/lora/layer.py)."""
     adapter = plan.adapter
     if adapter.scaling is not None:
-        return adapter.scaling
-    if adapter.r is None or adapter.alpha is None or not adapter.r > 0:
+        return finite(adapter.scaling)
+    r, alpha = finite(adapter.r), finite(adapter.alpha)
+    if r is None or alpha is None or r <= 0:
         return None
-    return adapter.alpha / (math.sqrt(adapter.r) if adapter.use_rslora else adapter.r)
+    return finite(alpha / (math.sqrt(r) if adapter.use_rslora else r))
+
+
+def covered(plan: Plan, ctx: Context) -> Coverage:
+    """Coverage from the modules that PEFT would match where the architecture is known, else from the names."""
+    from loraplan.formats.targets import made_by_peft
+
+    if ctx.arch_or_none is not None and made_by_peft(ctx.reading):
+        return coverage(plan, ctx.matched)
+    return coverage(plan)
+
+
+def constant_alpha(plan: Plan, reach: Coverage) -> bool:
+    """The published recipe that keeps alpha at 16 or 32 for every rank (QLoRA, Thinking Machines; TRL's reproduction):
+    a high rank over the MLP layers too, with a learning rate of LoRA's usual size."""
+    r, alpha, rate = finite(plan.adapter.r), plan.adapter.alpha, finite(plan.optimizer.learning_rate)
+    return alpha in (16, 32) and r is not None and r >= 64 and reach in ("mlp", "all") and (rate or 0) >= 1e-4
+
+
+def low_rank_rl(plan: Plan) -> bool:
+    """Reinforcement learning at rank 8 or below, where an alpha of 32 is TRL's and Thinking Machines' own setting."""
+    r = finite(plan.adapter.r)
+    return family(plan) == "rl" and r is not None and r <= 8
 
 
 def coverage(plan: Plan, matched: Matched | None = None) -> Coverage:
@@ -96,14 +131,14 @@ def total_steps(plan: Plan, examples: int | None = None) -> int | None:
     schedule = plan.schedule
     if schedule.max_steps is not None and schedule.max_steps > 0:
         return schedule.max_steps
-    if examples is None or examples <= 0 or plan.data.packing or schedule.epochs is None or not schedule.epochs > 0:
-        return None
-    if not math.isfinite(schedule.epochs):
+    epochs = finite(schedule.epochs)
+    if examples is None or examples <= 0 or plan.data.packing or epochs is None or epochs <= 0:
         return None
     batch = effective_batch(plan)
     if batch is None or batch <= 0:
         return None
-    return max(1, math.ceil(math.ceil(examples / batch) * schedule.epochs))
+    steps = finite(finite(-(-examples // batch) * epochs) if finite(examples) else None)
+    return None if steps is None else max(1, math.ceil(steps))
 
 
 def warmup_steps(plan: Plan, steps: int | None) -> float | None:
@@ -112,7 +147,9 @@ def warmup_steps(plan: Plan, steps: int | None) -> float | None:
     if schedule.warmup_steps is not None and schedule.warmup_steps > 0:
         return schedule.warmup_steps
     if schedule.warmup_ratio is not None and schedule.warmup_ratio > 0:
-        return math.ceil(schedule.warmup_ratio * steps) if steps is not None else None
+        ratio, total = finite(schedule.warmup_ratio), finite(steps)
+        product = None if ratio is None or total is None else finite(ratio * total)
+        return None if product is None else math.ceil(product)
     if schedule.warmup_steps is None and schedule.warmup_ratio is None:
         return None
     return 0
@@ -120,9 +157,14 @@ def warmup_steps(plan: Plan, steps: int | None) -> float | None:
 
 def number(value: float) -> str:
     """A number as people write it: `16`, `0.25`, `2e-5`."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
+    if finite(value) is None:
+        return str(value) if isinstance(value, float) else "a number beyond any float"
     if value == 0 or 1e-3 <= abs(value) < 1e7:
         return f"{value:.10g}"
     mantissa, _, exponent = f"{value:.6e}".partition("e")
     return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+
+
+def short(value: float) -> str:
+    """A computed number to three significant digits: `0.0625`, `11.3`."""
+    return number(float(f"{value:.3g}"))

@@ -1,0 +1,74 @@
+"""How each format says which modules LoRA adapts, and whether PEFT is what reads it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from loraplan.document import Scalar, Sequence, Span, walk
+
+if TYPE_CHECKING:
+    from loraplan.formats.reading import Reading
+
+OWN_LORA = frozenset(("torchtune", "litgpt", "nemo-automodel", "mlx-lm", "mistral-finetune"))
+"""Formats whose framework has its own LoRA layers. Their module names are translated when they are read, so PEFT's
+matching, and what it reports, says nothing about them."""
+
+STRING_TARGETS = frozenset(("peft", "python", "trl", "axolotl", "loraplan", "chatglm"))
+"""Formats that hand a string on to PEFT as it stands (the others split it, or accept a list only)."""
+
+_WIDEN = {
+    "axolotl": "set lora_target_linear: true",
+    "llamafactory": "set lora_target: all",
+    "litgpt": "set lora_mlp: true and lora_projection: true",
+    "torchtune": "set apply_lora_to_mlp: true",
+    "nemo-automodel": "set match_all_linear: true",
+    "mlx-lm": "remove lora_parameters.keys, which leaves all linear layers",
+    "h2o-llmstudio": "leave lora_target_modules empty, which adapts all linear layers",
+    "qlora-pipe": "remove target_modules, which leaves all linear layers",
+    "xtuner": "leave target_modules unset, which adapts all linear layers",
+}
+_LISTS_ONLY = frozenset(("oumi", "ludwig", "unsloth", "open-instruct"))
+
+
+def made_by_peft(reading: Reading) -> bool:
+    """Whether the adapter is PEFT's own, so that PEFT's matching of names holds."""
+    return reading.format not in OWN_LORA
+
+
+def widen(reading: Reading) -> str:
+    """What a user of this format does to adapt every linear layer, as an imperative."""
+    if reading.format in _WIDEN:
+        return _WIDEN[reading.format]
+    key = reading.key("adapter.target_modules")
+    if reading.format in _LISTS_ONLY or reading.hand_rolled:
+        return f"add the MLP projections to {key} (gate_proj, up_proj, down_proj in Llama-like models)"
+    return f"set {key} to all-linear"
+
+
+def widens_by_string(reading: Reading) -> bool:
+    """Whether `all-linear` is a value that this format's key takes."""
+    return made_by_peft(reading) and not reading.hand_rolled and reading.format not in (*_LISTS_ONLY, "h2o-llmstudio")
+
+
+def target_span(reading: Reading, name: str) -> Span:
+    """Where one entry of the target list stands; the whole value where it cannot be told apart."""
+    whole = reading.span("adapter.target_modules")
+    if reading.explicit("adapter.target_modules") is None:
+        return whole
+    for _, node in walk(reading.root):
+        if isinstance(node, Sequence) and node.span == whole:
+            for item in node.items:
+                if isinstance(item, Scalar) and item.text == name:
+                    return item.span
+    text = reading.document.text
+    start = text.find(name, whole.start, whole.end)
+    while start >= 0:
+        end = start + len(name)
+        if not _continues(text[start - 1 : start]) and not _continues(text[end : end + 1]):
+            return Span(start, end)
+        start = text.find(name, end, whole.end)
+    return whole
+
+
+def _continues(character: str) -> bool:
+    return character.isalnum() or character in ("_", ".")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
 from loraplan.plan import Plan
@@ -168,3 +169,11 @@ def number(value: float) -> str:
 def short(value: float) -> str:
     """A computed number to three significant digits: `0.0625`, `11.3`."""
     return number(float(f"{value:.3g}"))
+
+
+def listed(names: Iterable[str], limit: int = 4) -> str:
+    """Names in a sentence: `q_proj, k_proj and v_proj`, cut after `limit`."""
+    items = list(dict.fromkeys(names))
+    if len(items) > limit + 1:
+        items = [*items[:limit], f"{len(items) - limit} more"]
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else "nothing"

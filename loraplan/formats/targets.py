@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from loraplan.document import Scalar, Sequence, Span, walk
 
 if TYPE_CHECKING:
     from loraplan.formats.reading import Reading
+    from loraplan.plan import Plan
+    from loraplan.rule import Context
 
 OWN_LORA = frozenset(("torchtune", "litgpt", "nemo-automodel", "mlx-lm", "mistral-finetune"))
 """Formats whose framework has its own LoRA layers. Their module names are translated when they are read, so PEFT's
@@ -72,3 +75,26 @@ def target_span(reading: Reading, name: str) -> Span:
 
 def _continues(character: str) -> bool:
     return character.isalnum() or character in ("_", ".")
+
+
+def adapted(plan: Plan, ctx: Context) -> tuple[str, ...]:
+    """The last names of the modules that are adapted, as far as they are known."""
+    targets = plan.adapter.target_modules
+    if isinstance(targets, tuple):
+        return tuple(name.rpartition(".")[2] for name in targets)
+    if ctx.arch_or_none is None or not made_by_peft(ctx.reading):
+        return ()
+    return tuple(dict.fromkeys(module.name.rpartition(".")[2] for module in ctx.matched.modules))
+
+
+def parameters(plan: Plan, ctx: Context, r: float, *, everywhere: bool) -> int | None:
+    """LoRA parameters at rank `r`, with the plan's targets or on every linear layer; None without an architecture."""
+    from loraplan.arch.match import match
+
+    arch = ctx.arch_or_none
+    if arch is None or not made_by_peft(ctx.reading):
+        return None
+    adapter = replace(plan.adapter, r=r, rank_pattern=None, use_dora=None)
+    if everywhere:
+        adapter = replace(adapter, target_modules="all-linear", target_parameters=None)
+    return match(adapter, arch).parameters(adapter)

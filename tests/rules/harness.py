@@ -17,10 +17,13 @@ the engine sees the text. A fence without one is a good case.
 from __future__ import annotations
 
 import re
+import tempfile
 from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
+from loraplan.context import Inputs
+from loraplan.engine import Checker, Overrides
 from loraplan_rules import CODES
 
 CASES = Path(__file__).parent / "cases"
@@ -124,9 +127,31 @@ def _split(body: str) -> tuple[str, tuple[Expected, ...]]:
 
 
 def run(case: Case) -> list[Found]:
-    """Every finding of the engine on a case, all rules on."""
-    versions = {key: value for key, value in case.inputs.items() if key not in _INPUTS}
-    return check(case, versions)
+    """Every finding of the engine on a case: default rules, or the preview ones too."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        versions = {key: value for key, value in case.inputs.items() if key not in _INPUTS}
+        settings = directory / "loraplan.toml"
+        settings.write_text("[versions]\n" + "".join(f'{key} = "{value}"\n' for key, value in versions.items()))
+        baseline = None
+        if case.baseline is not None:
+            baseline = directory / f"earlier{Path(case.path).suffix}"
+            baseline.write_text(case.baseline, encoding="utf-8")
+        inputs = Inputs(
+            model=case.inputs.get("model"),
+            gpu=case.inputs.get("gpu"),
+            dataset_size=int(case.inputs["dataset_size"]) if "dataset_size" in case.inputs else None,
+            baseline=str(baseline) if baseline else None,
+        )
+        checker = Checker(inputs, Overrides(preview=case.preview, settings=str(settings)))
+        result = checker.check(str(directory / case.path), text=case.text)
+    assert result is not None
+    assert not result.failures, result.failures
+    assert result.runs
+    return [
+        Found(item.code, item.line, item.column, item.severity, item.message, item.remedy)
+        for item in result.diagnostics
+    ]
 
 
 def check_code(case: Case, code: str) -> None:

@@ -143,7 +143,9 @@ class Document:
                 found = self.text.find("\n", found + 1)
             self._lines = starts
         line = bisect_right(self._lines, offset)
-        return Position(line, offset - self._lines[line - 1] + 1)
+        column = offset - self._lines[line - 1] + 1
+        # Editors show no column for a byte order mark, which `text` keeps.
+        return Position(line, column - 1 if line == 1 and column > 1 and self.text[0] == "\ufeff" else column)
 
     def line(self, number: int) -> str:
         """The text of a 1-based line, without its ending."""
@@ -151,7 +153,7 @@ class Document:
         assert self._lines is not None
         start = self._lines[number - 1]
         end = self._lines[number] if number < len(self._lines) else len(self.text)
-        return self.text[start:end].rstrip("\r\n")
+        return self.text[start:end].rstrip("\r\n").removeprefix("\ufeff" if number == 1 else "")
 
 
 def walk(node: Node, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Node]]:

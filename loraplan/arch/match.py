@@ -1,14 +1,24 @@
-"""PEFT's target matching, emulated on an ArchSpec (peft 0.21.2 `tuners/tuners_utils.py`)."""
+"""PEFT's target matching, emulated on an ArchSpec (peft 0.21.2 `tuners/tuners_utils.py`).
+
+Names are matched by pattern, all layers at once, wherever the target cannot tell one layer from another.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from loraplan.arch.convert import converted, default_targets
+from loraplan.arch.pattern import BadPattern, Pattern, is_plain
 from loraplan.arch.spec import ArchSpec, Module
 
 if TYPE_CHECKING:
     from loraplan.plan import Adapter
+
+Layers = tuple[int, ...] | None
+ADAPTABLE = frozenset(("Linear", "Conv1D", "Embedding", "Conv1d", "Conv2d", "Conv3d"))
+"""Classes for which PEFT has a LoRA layer (peft 0.21.2 `tuners/lora/model.py`, dispatchers)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +32,330 @@ class Matched:
     """`target_modules` was absent and PEFT's table for the architecture was used."""
     no_default: bool = False
     """`target_modules` is absent and PEFT has no entry for the architecture: it raises."""
+    unsupported: tuple[str, ...] = ()
+    """Names selected whose class has no LoRA layer (norms, routers, whole blocks): PEFT raises."""
+    excluded: tuple[str, ...] = ()
+    """Patterns of modules that the targets select and `exclude_modules` or `modules_to_save` takes out again."""
+    problem: str | None = None
+    """Why PEFT refuses the targets, or why they could not be judged (an invalid regular expression)."""
+    ranks: tuple[tuple[str, int], ...] = ()
+    """Patterns that PEFT itself adds to the rank pattern, with the multiple of r, for experts that were fused."""
+    converted: bool = False
+    """Expert names were turned into parameters (transformers 5 with PEFT's conversion for the architecture)."""
+
+    @property
+    def matched_any(self) -> bool:
+        """Whether anything is adapted."""
+        return bool(self.modules)
 
     def parameters(self, adapter: Adapter) -> int:
         """LoRA parameters: the sum of r * (in + out), rank pattern respected; DoRA magnitudes included."""
-        raise NotImplementedError
+        return sum(
+            rank * sides(module) * copies + extra(adapter, module) * copies
+            for module in self.modules
+            for rank, copies in self.rank_groups(adapter, module)
+        )
+
+    def rank_groups(self, adapter: Adapter, module: Module) -> Iterator[tuple[int, int]]:
+        """(rank, how many copies of the module have it); nothing where r is unknown or no positive whole number."""
+        if adapter.r is None or adapter.r <= 0 or adapter.r != int(adapter.r):
+            return
+        rank, left = int(adapter.r), module.copies
+        layers = module.layers
+        patterns = [(key, _whole(value)) for key, value in (adapter.rank_pattern or {}).items()]
+        patterns += [(key, rank * factor) for key, factor in self.ranks]
+        for key, value in patterns:
+            if not left or (hit := _pattern_key(key, module._replace(layers=layers))) is False or value is None:
+                continue
+            hits = module._replace(layers=hit).copies
+            yield value, hits
+            left -= hits
+            if layers is not None and hit is not None:
+                taken = set(hit)
+                layers = tuple(layer for layer in layers if layer not in taken)
+        if left:
+            yield rank, left
 
 
 def match(adapter: Adapter, arch: ArchSpec) -> Matched:
     """The modules that `get_peft_model` would adapt, with layer and exclusion filters applied."""
-    raise NotImplementedError
+    targets, parameters = adapter.target_modules, adapter.target_parameters or ()
+    try:
+        changed = converted(targets, arch)
+    except BadPattern as error:
+        return Matched((), (), False, problem=str(error))
+    except ValueError as error:
+        return Matched((), (), False, problem=str(error), converted=True)
+    from_default, origin = False, targets
+    if changed is not None:
+        targets, parameters = changed.targets, (*parameters, *changed.parameters)
+        if origin is None and not parameters:
+            return Matched((), (), False, no_default=True)
+    elif targets is None:
+        targets = default_targets(arch.model_type)
+        if targets is None and not parameters:
+            return Matched((), (), False, no_default=True)
+        from_default = targets is not None
+    try:
+        found = _select(targets, adapter, arch)
+        excluded = _exclusion(adapter)
+        kept, dropped = _without(found.modules, excluded)
+        containers, _ = _without(found.others, excluded)
+    except BadPattern as error:
+        return Matched((), (), from_default, problem=f"invalid regular expression: {error}")
+    hit_parameters, flat = _select_parameters(parameters, arch)
+    missing = found.unmatched
+    if changed is not None and not isinstance(origin, str):
+        leaves = {name.rpartition(".")[2] for name in flat} | {m.name.rpartition(".")[2] for m in hit_parameters}
+        names = {f"{m.name}.weight" for m in arch.modules}
+        for entry, parameter in changed.moved:
+            if parameter not in leaves and not any(name.endswith(f".{parameter}") for name in names):
+                missing = (*missing, entry)
+    unsupported = [m.name for m in kept if m.kind not in ADAPTABLE]
+    unsupported += [m.name for m in containers]
+    return Matched(
+        modules=tuple(m for m in kept if m.kind in ADAPTABLE) + hit_parameters,
+        unmatched=missing,
+        from_default=from_default,
+        unsupported=tuple(unsupported) + flat,
+        excluded=tuple(m.name for m in dropped),
+        ranks=changed.ranks if changed is not None else (),
+        converted=bool(changed is not None and (changed.moved or isinstance(origin, str))),
+    )
+
+
+def linear_leaf_names(arch: ArchSpec) -> tuple[str, ...]:
+    """The last parts of the names of linear layers, the output head left out: what a target list can name."""
+    names = (m.name.rpartition(".")[2] for m in arch.modules if m.kind in ("Linear", "Conv1D") and m.part != "head")
+    return tuple(dict.fromkeys(names))
+
+
+def leaf_names(arch: ArchSpec) -> tuple[str, ...]:
+    """The last parts of the names of all modules."""
+    return tuple(dict.fromkeys(m.name.rpartition(".")[2] for m in arch.modules))
+
+
+def saved_modules(entries: tuple[str, ...], arch: ArchSpec) -> dict[str, tuple[Module, ...]]:
+    """For each `modules_to_save` entry the modules it makes trainable (peft 0.21.2 utils/other.py `_set_trainable`)."""
+    found: dict[str, tuple[Module, ...]] = {}
+    for entry in entries:
+        hits = tuple(m for m in arch.modules if m.kind != "Parameter" and m.name.endswith(entry))
+        if not hits:
+            block = f"{entry}."
+            hits = tuple(m for m in arch.modules if m.name.startswith(block) or f".{block}" in m.name)
+        found[entry] = hits
+    return found
+
+
+def sides(module: Module) -> int:
+    """What a rank of one costs: in + out; a convolution's A keeps the kernel, fused experts have one pair each."""
+    if module.kind in ("Conv1d", "Conv2d", "Conv3d"):
+        outputs, inputs, *kernel = module.shape
+        for width in kernel:
+            inputs *= width
+        return inputs + outputs
+    first, second = module.features
+    experts = module.shape[0] if len(module.shape) == 3 else 1
+    return experts * (first + second)
+
+
+def extra(adapter: Adapter, module: Module) -> int:
+    """What an adapter layer has besides A and B: DoRA's magnitude, and a bias on B with `lora_bias`."""
+    if module.kind == "Parameter":
+        return 0
+    width = module.shape[0] if module.kind in ("Conv1d", "Conv2d", "Conv3d") else module.features[1]
+    return width * (bool(adapter.use_dora) + bool(adapter.lora_bias))
+
+
+class _Found(NamedTuple):
+    modules: list[Module]
+    others: list[Module]
+    """Blocks and other names that own no weights."""
+    unmatched: tuple[str, ...]
+
+
+def _select(targets: tuple[str, ...] | str | None, adapter: Adapter, arch: ArchSpec) -> _Found:
+    """What the targets reach, layer filters applied, exclusions not yet."""
+    if targets is None:
+        return _Found([], [], ())
+    if isinstance(targets, str):
+        if targets.lower() == "all-linear":
+            linear = [m for m in arch.modules if m.kind in ("Linear", "Conv1D") and m.part != "head"]
+            return _Found(_in_layers(linear, adapter), [], ())
+        pattern = Pattern(targets)
+        hits = [hit for m in _real(arch) if (hit := _only(m, pattern.fullmatch, pattern.digits)) is not None]
+        others = [hit for m in containers(arch) if (hit := _only(m, pattern.fullmatch, pattern.digits)) is not None]
+        return _Found(hits, others, ())
+    used: set[str] = set()
+    hits = _listed(targets, _real(arch), used)
+    others = _listed(targets, containers(arch), used)
+    missing = tuple(entry for entry in targets if entry not in used)
+    return _Found(_in_layers(hits, adapter), _in_layers(others, adapter), missing)
+
+
+def _real(arch: ArchSpec) -> list[Module]:
+    return [m for m in arch.modules if m.kind != "Parameter"]
+
+
+def containers(arch: ArchSpec) -> list[Module]:
+    """The modules that hold others, by the names of what they hold."""
+    known = {m.name for m in arch.modules if m.kind != "Parameter"}
+    found: dict[str, Module] = {}
+    for m in arch.modules:
+        head = m.name.rpartition(".")[0]
+        while head and head not in found:
+            if head not in known:
+                found[head] = Module(head, "Other", (0,), layers=m.layers if "{i}" in head else None)
+            head = head.rpartition(".")[0]
+    return list(found.values())
+
+
+def _listed(entries: tuple[str, ...], modules: list[Module], used: set[str]) -> list[Module]:
+    """The modules that a list reaches: an entry is the whole name or its end after a dot."""
+    plain = [(entry, f".{entry}") for entry in entries if "{" not in entry and not _has_digit(entry)]
+    hits: list[Module] = []
+    for m in modules:
+        whole = False
+        for entry, tail in plain:
+            if m.name == entry or m.name.endswith(tail):
+                whole = True
+                used.add(entry)
+        layers: set[int] = set()
+        for entry in entries:
+            if whole or not _has_digit(entry):
+                continue
+            hit = _only(m, lambda name, e=entry: name == e or name.endswith(f".{e}"), True)  # type: ignore[misc]
+            if hit is not None:
+                used.add(entry)
+                layers.update(hit.layers or ())
+                whole = whole or hit.layers is None
+        if whole:
+            hits.append(m)
+        elif layers:
+            hits.append(m._replace(layers=tuple(sorted(layers))))
+    return hits
+
+
+def _has_digit(text: str) -> bool:
+    return any(character.isdigit() for character in text)
+
+
+def _only(module: Module, test: Callable[[str], bool], digits: bool) -> Module | None:
+    """The module with the layers whose names pass; None if none does. Without `digits`, equally long indices agree."""
+    if module.layers is None:
+        return module if test(module.name.replace("{e}", "0")) else None
+    answers: dict[int, bool] = {}
+    kept = []
+    for layer in module.layers:
+        group = layer if digits else -len(str(layer))
+        if group not in answers:
+            answers[group] = test(module.name.replace("{i}", str(layer)).replace("{e}", "0"))
+        if answers[group]:
+            kept.append(layer)
+    if not kept:
+        return None
+    return module if len(kept) == len(module.layers) else module._replace(layers=tuple(kept))
+
+
+def _in_layers(modules: list[Module], adapter: Adapter) -> list[Module]:
+    """`layers_to_transform`: the first numbered part of the name, or the one after `layers_pattern`, must be listed."""
+    wanted = adapter.layers_to_transform
+    if not wanted:
+        return modules
+    after = (adapter.layers_pattern,) if isinstance(adapter.layers_pattern, str) else adapter.layers_pattern or ()
+    allowed = set(wanted)
+    kept = []
+    for m in modules:
+        index = _layer_index(m.name.split("."), tuple(filter(None, after)))
+        if index == "{i}" and m.layers is not None:
+            layers = tuple(layer for layer in m.layers if layer in allowed)
+            if layers:
+                kept.append(m._replace(layers=layers))
+        elif index is not None and index != "{i}" and int(index) in allowed:
+            kept.append(m)
+    return kept
+
+
+def _layer_index(parts: list[str], after: tuple[str, ...]) -> str | None:
+    """The part of a name that PEFT takes for the layer index; at least one part must follow it."""
+    for place in range(1, len(parts) - 1):
+        part = parts[place]
+        if part == "{i}" or part.isdecimal():
+            if after:
+                if parts[place - 1] in after:
+                    return part
+            elif place >= 2:
+                return part
+    return None
+
+
+def _exclusion(adapter: Adapter) -> Callable[[Module], Module | None]:
+    """The part of a module that `exclude_modules` and `modules_to_save` leave to the adapter."""
+    excluded = adapter.exclude_modules
+    pattern = Pattern(excluded) if isinstance(excluded, str) and excluded else None
+    entries = excluded if isinstance(excluded, tuple) else ()
+    saved = [entry for entry in adapter.modules_to_save or () if is_plain(entry)]
+    odd = [Pattern(rf"(.*\.)?({e})(\..*)?") for e in adapter.modules_to_save or () if e and not is_plain(e)]
+    digits = any(map(_has_digit, (*entries, *saved))) or any(p.digits for p in (pattern, *odd) if p is not None)
+
+    def test(name: str) -> bool:
+        if pattern is not None and pattern.fullmatch(name):
+            return False
+        if any(name == entry or name.endswith(f".{entry}") for entry in entries):
+            return False
+        if any(f".{entry}." in f".{name}." for entry in saved):
+            return False
+        return not any(p.fullmatch(name) for p in odd)
+
+    if pattern is None and not entries and not saved and not odd:
+        return lambda module: module
+    return lambda module: _only(module, test, digits)
+
+
+def _without(modules: list[Module], keep: Callable[[Module], Module | None]) -> tuple[list[Module], list[Module]]:
+    """(what is left, what was wholly taken out)."""
+    left, dropped = [], []
+    for m in modules:
+        rest = keep(m)
+        if rest is None:
+            dropped.append(m)
+        else:
+            left.append(rest)
+    return left, dropped
+
+
+def _select_parameters(entries: tuple[str, ...], arch: ArchSpec) -> tuple[tuple[Module, ...], tuple[str, ...]]:
+    """(parameters that `target_parameters` reaches, names of those with too few dimensions); no other filter applies."""
+    if not entries:
+        return (), ()
+    found, flat = [], []
+    for m in arch.modules:
+        if m.kind == "Parameter":
+            candidates = [m]
+        else:
+            candidates = [m._replace(name=f"{m.name}.weight", kind="Parameter", bias=False)]
+            if m.bias:
+                candidates.append(m._replace(name=f"{m.name}.bias", kind="Parameter", shape=(1,), bias=False))
+        for candidate in _listed(tuple(entries), candidates, set()):
+            if len(candidate.shape) in (2, 3):
+                found.append(candidate)
+            else:
+                flat.append(candidate.name)
+    return tuple(found), tuple(flat)
+
+
+def _whole(value: float) -> int | None:
+    return int(value) if value == int(value) and value > 0 else None
+
+
+def _pattern_key(key: str, module: Module) -> Layers | bool:
+    """The layers whose names a rank pattern's key fits; False where none does (peft 0.21.2 `get_pattern_key`)."""
+    if is_plain(key) and not _has_digit(key):
+        fits = module.name == key or module.name.endswith(f".{key}")
+        return module.layers if fits else False
+    try:
+        pattern = Pattern(rf"(.*\.)?({key})")
+    except BadPattern:
+        return False
+    hit = _only(module, pattern.fullmatch, pattern.digits)
+    return False if hit is None else hit.layers

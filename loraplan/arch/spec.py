@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-Kind = Literal["Linear", "Conv1D", "Embedding", "Conv2d", "Conv3d", "Parameter", "Norm", "Router", "Other"]
+Kind = Literal["Linear", "Conv1D", "Embedding", "Conv1d", "Conv2d", "Conv3d", "Parameter", "Norm", "Router", "Other"]
 """Class of a module as PEFT sees it. `Parameter`: a bare nn.Parameter (fused experts), reachable only by
 `target_parameters`. `Router`: a gate whose class PEFT cannot adapt. `Conv1D`: transformers' transposed linear."""
 Role = Literal["q", "k", "v", "o", "qkv", "gate", "up", "down", "gate_up", "fc1", "fc2", "router", "embed", "head", ""]
@@ -35,6 +36,17 @@ class Module(NamedTuple):
     def copies(self) -> int:
         """How many such modules the model has."""
         return (len(self.layers) if self.layers is not None else 1) * max(self.experts, 1)
+
+    @property
+    def features(self) -> tuple[int, int]:
+        """The two sides that a low-rank update joins: (in, out) of a linear layer, the last two of a Parameter."""
+        return (self.shape[-2], self.shape[-1]) if len(self.shape) > 1 else (1, self.shape[0])
+
+    @property
+    def elements(self) -> int:
+        """Parameters of one copy; a bias has the width of the output (convolutions: (out, in, *kernel))."""
+        side = self.shape[0] if self.kind in ("Conv1d", "Conv2d", "Conv3d") else self.shape[-1]
+        return math.prod(self.shape) + (side if self.bias else 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,39 @@
+"""Model families by `model_type`: which function of which module describes a model of that type."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+from loraplan.arch.spec import ArchSpec
+
+FAMILIES: dict[str, str] = {
+    "llama": "llama:llama",
+    "mistral": "llama:llama",
+    "granite": "llama:llama",
+    "smollm3": "llama:llama",
+    "qwen2": "llama:qwen2",
+    "qwen3": "llama:qwen3",
+    "stablelm": "llama:stablelm",
+    "olmo": "llama:olmo",
+    "olmo2": "llama:olmo2",
+    "olmo3": "llama:olmo2",
+    "cohere": "llama:cohere",
+    "cohere2": "llama:cohere",
+}
+"""`model_type` -> `module:function` below this package. A type that is missing here is unknown, never guessed."""
+
+
+def describe(config: Mapping[str, Any]) -> ArchSpec | None:
+    """The architecture that a `config.json` describes, None for a `model_type` that is not known.
+
+    Raises `layout.BadConfig` where the values describe no model.
+    """
+    model_type = config.get("model_type")
+    place = FAMILIES.get(model_type) if isinstance(model_type, str) else None
+    if place is None:
+        return None
+    module, _, function = place.partition(":")
+    spec: ArchSpec = getattr(import_module(f"loraplan.arch.families.{module}"), function)(config)
+    return spec

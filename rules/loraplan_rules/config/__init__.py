@@ -1,0 +1,1 @@
+"""Rules about the file itself: keys, duplicates, values that change on loading, switches and secrets."""

@@ -1,0 +1,108 @@
+"""DeepSpeed and FSDP are both configured.
+
+## What it does
+Reports a config that sets a DeepSpeed config and FSDP options for the same run.
+
+## Why is this bad?
+They are two ways to shard the same weights, and no framework combines them: transformers, axolotl, oumi and ms-swift
+stop with an error, on a cluster after the nodes have started.
+
+## Example
+```yaml qlora.yml
+base_model: NousResearch/Llama-3.2-1B
+adapter: lora
+lora_r: 16
+lora_alpha: 32
+lora_target_linear: true
+datasets:
+  - path: tatsu-lab/alpaca
+    type: alpaca
+sequence_len: 2048
+micro_batch_size: 2
+gradient_accumulation_steps: 4
+num_epochs: 1
+optimizer: adamw_torch_fused
+lr_scheduler: cosine
+learning_rate: 0.0002
+bf16: true
+deepspeed: deepspeed_configs/zero2.json
+fsdp:
+  - full_shard
+  - auto_wrap
+```
+
+## Use instead
+```yaml qlora.yml
+base_model: NousResearch/Llama-3.2-1B
+adapter: lora
+lora_r: 16
+lora_alpha: 32
+lora_target_linear: true
+datasets:
+  - path: tatsu-lab/alpaca
+    type: alpaca
+sequence_len: 2048
+micro_batch_size: 2
+gradient_accumulation_steps: 4
+num_epochs: 1
+optimizer: adamw_torch_fused
+lr_scheduler: cosine
+learning_rate: 0.0002
+bf16: true
+deepspeed: deepspeed_configs/zero2.json
+```
+
+## Options
+None.
+
+## Evidence
+- transformers 5.23.0, `trainer.py`: "Using --fsdp xxx together with --deepspeed is not possible".
+- axolotl 067b021, `utils/schemas/validation.py` L1228; oumi, `training_config.py` L106; ms-swift 3602360,
+  `sft_args.py` L294.
+
+## What it does not flag
+Hand-rolled files, which may hold both sections and choose one at run time.
+
+## Fix safety
+There is none: only the author knows which of the two was meant.
+"""
+
+from __future__ import annotations
+
+from loraplan.plan import Plan
+from loraplan.rule import Checked, Context, Evidence, Finding, rule
+
+
+@rule(
+    code="DST001",
+    name="deepspeed-and-fsdp",
+    severity="error",
+    why="both shard the same weights; frameworks refuse to start with the two",
+    reads=("distributed.deepspeed", "distributed.fsdp"),
+    evidence=(
+        Evidence(
+            "Trainer raises when fsdp and deepspeed are both set",
+            "https://github.com/huggingface/transformers/blob/main/src/transformers/trainer.py",
+            "source read at 5.23.0",
+        ),
+        Evidence(
+            "axolotl raises when deepspeed and fsdp are both set",
+            "https://github.com/axolotl-ai-cloud/axolotl/blob/067b021/src/axolotl/utils/schemas/validation.py",
+            "source read at 067b021",
+        ),
+    ),
+    hand_rolled=False,
+    without_adapter=True,
+)
+def check(plan: Plan, ctx: Context) -> Checked:
+    distributed = plan.distributed
+    if not distributed.deepspeed or not distributed.fsdp:
+        return
+    if not ctx.explicit("distributed.deepspeed", "distributed.fsdp"):
+        return
+    deepspeed, fsdp = ctx.key("distributed.deepspeed"), ctx.key("distributed.fsdp")
+    yield Finding(
+        f"`{deepspeed}` and `{fsdp}` are both set: {ctx.reading.framework} refuses to start",
+        at="distributed.fsdp",
+        remedy=f"remove `{fsdp}` or `{deepspeed}`",
+    )

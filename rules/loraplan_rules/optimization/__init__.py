@@ -1,0 +1,1 @@
+"""Rules about the learning rate, its schedule and its warm-up."""

@@ -1,0 +1,170 @@
+"""The learning rate is that of a full fine-tune.
+
+## What it does
+Reports supervised fine-tuning of an adapter with an Adam-like optimizer and a learning rate of 2e-5 or less, or with
+a framework's default below 1e-4 because the key is absent. Rates between 2e-5 and 5e-5 are a note, as is any run
+whose method is not known.
+
+## Why is this bad?
+LoRA's best learning rate is about ten times that of full fine-tuning: Thinking Machines fitted a factor of 9.8 over
+14 models, TRL's guide says 10, and Biderman et al. found the best rates at 2e-4 (mathematics) and 5e-4 (code) in
+sweeps from 1e-5. At 2e-5 the run takes the time and money of a good one, and the adapter barely moves. The defaults
+are those of full fine-tuning: 5e-5 in transformers, 2e-5 in trl's SFTConfig, 3e-5 in autotrain.
+
+## Example
+```yaml llama3_lora_sft.yaml
+model_name_or_path: meta-llama/Meta-Llama-3-8B-Instruct
+stage: sft
+do_train: true
+finetuning_type: lora
+lora_rank: 16
+lora_alpha: 32
+lora_target: all
+dataset: alpaca_en_demo
+template: llama3
+cutoff_len: 2048
+output_dir: saves/llama3-8b
+per_device_train_batch_size: 1
+gradient_accumulation_steps: 8
+learning_rate: 1.0e-5
+num_train_epochs: 1
+lr_scheduler_type: cosine
+warmup_steps: 20
+bf16: true
+```
+
+## Use instead
+```yaml llama3_lora_sft.yaml
+model_name_or_path: meta-llama/Meta-Llama-3-8B-Instruct
+stage: sft
+do_train: true
+finetuning_type: lora
+lora_rank: 16
+lora_alpha: 32
+lora_target: all
+dataset: alpaca_en_demo
+template: llama3
+cutoff_len: 2048
+output_dir: saves/llama3-8b
+per_device_train_batch_size: 1
+gradient_accumulation_steps: 8
+learning_rate: 1.0e-4
+num_train_epochs: 1
+lr_scheduler_type: cosine
+warmup_steps: 20
+bf16: true
+```
+
+## Options
+- `warning` (2e-5): at this explicit rate and below, a warning.
+- `note` (5e-5): below this explicit rate, a note.
+- `default` (1e-4): a default below this is a warning.
+- `compensated` (1.6e-3): from this learning rate x alpha, a large alpha makes up for a small explicit rate.
+
+## Evidence
+- LoRA Without Regret, <https://thinkingmachines.ai/blog/lora/>: the factor, about 15 for runs under 100 steps.
+- TRL, `docs/source/lora_without_regret.md`: "10x" and its table of rates.
+- LoRA Learns Less and Forgets Less, <https://arxiv.org/abs/2405.09673>: the sweeps.
+- Against a sharper threshold: of 316 public LoRA configs in frameworks' own repositories 41 have a rate below 5e-5,
+  some with an alpha of 32 or with a model of 70B. Therefore only rates that are usual in full fine-tuning (2e-5 and
+  less) warn.
+
+## What it does not flag
+Preference tuning and reinforcement learning, whose rates are lower (LRS003), pretraining, full fine-tuning, LoRA+
+(its ratio raises B's rate), runs that continue a trained adapter, optimizers on another scale (Adafactor, Lion,
+Prodigy, SGD, Muon), and an explicit rate with a large alpha: with Adam the first steps are proportional to rate x
+alpha.
+
+## Fix safety
+Unsafe: training changes.
+"""
+
+from __future__ import annotations
+
+from loraplan.derived import family, finite, number
+from loraplan.plan import Plan
+from loraplan.rule import Checked, Context, Evidence, Finding, Fix, Set, rule
+from loraplan_rules.optimizers import adam_like, resumes
+
+_LARGE = 30_000_000_000
+
+
+@rule(
+    code="LRS001",
+    name="full-finetune-learning-rate",
+    severity="warning",
+    why="LoRA's best learning rate is about ten times that of full fine-tuning",
+    reads=(
+        "method",
+        "optimizer.learning_rate",
+        "optimizer.name",
+        "adapter.alpha",
+        "adapter.scaling",
+        "adapter.r",
+        "adapter.loraplus_lr_ratio",
+        "adapter.resume_from",
+        "run.resume_from_checkpoint",
+        "schedule.warmup_ratio",
+        "schedule.warmup_steps",
+    ),
+    evidence=(
+        Evidence("a factor of 9.8 over full fine-tuning", "https://thinkingmachines.ai/blog/lora/", "article read"),
+        Evidence(
+            "10x, and the rates of TRL's reproduction",
+            "https://huggingface.co/docs/trl/lora_without_regret",
+            "docs",
+        ),
+        Evidence("best LoRA rates 2e-4 and 5e-4", "https://arxiv.org/abs/2405.09673", "paper"),
+        Evidence(
+            "SFTConfig's default of 2e-5",
+            "https://github.com/huggingface/trl/blob/main/trl/trainer/sft_config.py",
+            "run with trl 1.16.0",
+        ),
+    ),
+    options={"warning": 2e-5, "note": 5e-5, "default": 1e-4, "compensated": 1.6e-3},
+    suppresses=("WRM001",),
+    hand_rolled=True,
+)
+def check(plan: Plan, ctx: Context) -> Checked:
+    rate = finite(plan.optimizer.learning_rate)
+    kind = family(plan)
+    if rate is None or rate <= 0 or kind not in ("sft", "classification", "unknown") or not adam_like(plan):
+        return
+    if plan.adapter.loraplus_lr_ratio or resumes(plan):
+        return
+    options = ctx.options
+    explicit = ctx.explicit("optimizer.learning_rate")
+    if rate >= (options.note if explicit else options.default):
+        return
+    alpha = _alpha(plan)
+    if explicit and alpha is not None and rate * alpha >= options.compensated * (1 - 1e-9):
+        return
+    note = kind == "unknown" or (explicit and rate > options.warning)
+    arch = ctx.arch_or_none
+    target = 1e-4 if arch is not None and arch.parameters >= _LARGE else 2e-4
+    key = ctx.key("optimizer.learning_rate")
+    message = f"{ctx.said('optimizer.learning_rate')}: a rate for full fine-tuning, and LoRA needs about ten times that"
+    if not explicit and _no_warmup_by_default(plan, ctx):
+        message += f"; warm-up is left at {ctx.reading.framework}'s default too, which is none"
+    yield Finding(
+        message,
+        at="optimizer.learning_rate",
+        remedy=f"set {key} to {number(target)}",
+        severity="info" if note else None,
+        fix=Fix(f"set {key} to {number(target)}", (Set("optimizer.learning_rate", target),), "unsafe"),
+    )
+
+
+def _alpha(plan: Plan) -> float | None:
+    """Alpha, or what it would be where the format gives the multiplier itself."""
+    scaling, r = finite(plan.adapter.scaling), finite(plan.adapter.r)
+    if scaling is not None:
+        return scaling * r if r is not None else None
+    return finite(plan.adapter.alpha)
+
+
+def _no_warmup_by_default(plan: Plan, ctx: Context) -> bool:
+    schedule = plan.schedule
+    written = ctx.explicit("schedule.warmup_ratio") or ctx.explicit("schedule.warmup_steps")
+    known = schedule.warmup_ratio is not None or schedule.warmup_steps is not None
+    return known and not written and not schedule.warmup_ratio and not schedule.warmup_steps

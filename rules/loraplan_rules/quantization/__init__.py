@@ -1,0 +1,1 @@
+"""Rules about how the base weights are quantized while training."""

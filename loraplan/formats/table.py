@@ -4,7 +4,7 @@ A table is JSON (its parser is already loaded and twenty times faster than TOML'
 
     {"framework": "axolotl", "version": "067b021", "loader": "yaml-1.1", "coerces": true,
      "unknown_keys": "ignored", "source": "https://...",
-     "include": [{"table": "transformers", "prefix": "training_args"}],
+     "include": [{"table": "transformers", "prefix": "training_args", "without": ["overwrite_output_dir"]}],
      "keys": [{"key": "lora_dropout", "field": "adapter.dropout", "type": "float", "default": 0.0,
                "versions": ">=0.4", "source": "src/axolotl/utils/schemas/peft.py", "lora": true}],
      "known": {"": ["debug"], "wandb": ["project"]},
@@ -13,6 +13,10 @@ A table is JSON (its parser is already loaded and twenty times faster than TOML'
 
 `key` is dotted where nested. Several rows may share a field (aliases; the first one written wins) or a key with other
 `versions` (the first row that fits wins; newest first). `lora` marks settings that mean nothing without an adapter.
+`map` replaces a value (`true` and `false` for booleans) before it is stored, null leaving the field unset; `methods`
+limits a row's default to these training methods; `without` names keys whose `changed` rows are not inherited, because
+the including framework still reads them. A `changed` row with `"when": "set"` leaves null, false and empty values
+alone.
 """
 
 from __future__ import annotations
@@ -51,8 +55,11 @@ def load_table(name: str) -> dict[str, Any]:
         known = table.setdefault("known", {})
         for section, keys in other.get("known", {}).items():
             known.setdefault((prefix + section).rstrip("."), []).extend(keys)
+        without = set(include.get("without", ()))
         table.setdefault("changed", []).extend(
-            {"framework": other["framework"], **row, "key": prefix + row["key"]} for row in other.get("changed", ())
+            {"framework": other["framework"], **row, "key": prefix + row["key"]}
+            for row in other.get("changed", ())
+            if row["key"] not in without
         )
     return table
 
@@ -94,12 +101,14 @@ class Draft:
         versions: Versions | None = None,
         *,
         scope: Mapping | None = None,
+        scope_path: KeyPath = (),
     ) -> None:
         self.name = name
         self.table = load_table(table)
         self.root = root
         self.scope = scope if scope is not None else root
         """The mapping that the table's keys are relative to."""
+        self.scope_path = scope_path
         self.document = document
         self.signature = signature
         self.versions = versions or {}
@@ -116,6 +125,8 @@ class Draft:
         self.hand_rolled = False
         self.used: set[str] = set()
         """Dotted keys that were read, whatever became of their value."""
+        self.unreadable: set[str] = set()
+        """Fields written with a value that is not known or does not fit; no default takes its place."""
 
     # -- looking into the file
 
@@ -140,7 +151,8 @@ class Draft:
         path: KeyPath = tuple(key.split("."))
         holder = find(self.scope, path[:-1])
         entry: Entry | None = holder.entry(str(path[-1])) if isinstance(holder, Mapping) else None
-        return Explicit(self.document.path, path, node.span, entry.key.span if entry else None, node.shared)
+        key_span = entry.key.span if entry else None
+        return Explicit(self.document.path, self.scope_path + path, node.span, key_span, node.shared)
 
     # -- setting fields
 
@@ -158,7 +170,7 @@ class Draft:
 
     def default(self, field: str, value: Any, source: str, key: str | None = None, versions: str | None = None) -> None:
         """A framework default for a field that has no value yet."""
-        if value is not None and field not in self.values:
+        if value is not None and field not in self.values and field not in self.unreadable:
             self.values[field] = value
             self.origins[field] = Default(
                 self.table["framework"], versions or self.table["version"], source, key or self.key_of(field)
@@ -196,26 +208,32 @@ class Draft:
             if not field or field in self.values:
                 continue
             value = self.convert(node, row["type"], field)
-            if "map" in row and isinstance(value, str):
-                value = row["map"].get(value, value)
+            if "map" in row and isinstance(value, str | bool):
+                value = row["map"].get(str(value).lower() if isinstance(value, bool) else value, value)
             if value is not None:
                 self.set(field, value, key)
 
     def fill_defaults(self) -> None:
         """The framework's default of every field that has no value."""
         for row in self.rows():
-            if "default" in row and row["field"] not in self.values and row["default"] is not None:
-                value = row["default"]
-                self.values[row["field"]] = tuple(value) if isinstance(value, list) else value
-                self.origins[row["field"]] = Default(
+            value, field = row.get("default"), row["field"]
+            if "methods" in row and self.values.get("method") not in row["methods"]:
+                continue
+            if value is not None and field and field not in self.values and field not in self.unreadable:
+                self.values[field] = tuple(value) if isinstance(value, list) else value
+                self.origins[field] = Default(
                     row.get("framework", self.table["framework"]),
                     row.get("versions") or row.get("version", self.table["version"]),
                     row.get("source", self.table["source"]),
                     row["key"],
                 )
 
-    def check_keys(self, tolerate: frozenset[str] = frozenset()) -> None:
-        """Unknown, renamed and removed keys, by the table's `known` and `changed`."""
+    def check_keys(self, tolerate: frozenset[str] = frozenset(), *, near_only: bool = False) -> None:
+        """Unknown, renamed and removed keys, by the table's `known` and `changed`.
+
+        With `near_only` an unknown key counts only where it is a slip of a known one, for formats whose files also
+        hold the keys of the project's own script.
+        """
         changed: dict[str, dict[str, Any]] = {}
         for row in self.table.get("changed", ()):
             framework = row.get("framework", self.table["framework"])
@@ -225,6 +243,8 @@ class Draft:
             place = self.place(key)
             if place is not None:
                 self.used.add(key)
+                if row.get("when") == "set" and not self.raw(key):
+                    continue
                 self.key_issues.append(
                     KeyIssue(
                         row["kind"], key, place.key_span or place.span, row.get("framework", self.table["framework"]),
@@ -247,12 +267,12 @@ class Draft:
             for entry in holder.entries:
                 name = entry.key.text
                 dotted = f"{section}.{name}" if section else name
-                if name not in known and dotted not in self.used and name not in tolerate and name != "<<":
-                    self.key_issues.append(
-                        KeyIssue(
-                            "unknown", dotted, entry.key.span, self.table["framework"], effect, _nearest(name, known)
-                        )
-                    )
+                if name in known or dotted in self.used or name in tolerate or name == "<<":
+                    continue
+                nearest = _nearest(name, known)
+                if nearest is not None or not near_only:
+                    framework = self.table["framework"]
+                    self.key_issues.append(KeyIssue("unknown", dotted, entry.key.span, framework, effect, nearest))
 
     def finish(self) -> Reading:
         """The finished Reading."""
@@ -294,6 +314,8 @@ class Draft:
 
     def convert(self, node: Node, kind: str, field: str) -> Any:
         """A node as the type of its field; what does not fit becomes a value issue and None."""
+        if kind == "text":  # a template: its braces are no placeholders of the config
+            return node.text if isinstance(node, Scalar) and plain(node, self.loader) is not None else None
         value = plain(node, self.loader)
         if value is None or (value == "" and kind not in ("str", "lower")):
             return None
@@ -309,6 +331,7 @@ class Draft:
                     return self._wrong(field, node, "a number") if not isinstance(value, list | dict) else None
                 if isinstance(value, str) and not self.coerces and self.document.syntax == "yaml":
                     self._issue("string-number", field, node, "a number")
+                    self.unreadable.discard(field)
                 if kind == "int" and isinstance(number, float) and number.is_integer() and abs(number) < 2**63:
                     return int(number)
                 return number
@@ -322,6 +345,8 @@ class Draft:
                     return None
                 text = str(value) if not isinstance(value, bool) else str(value).lower()
                 return text.lower() if kind == "lower" else text
+            case "dtype":
+                return dtype(value)
             case "strs":
                 return _strings(value)
             case "targets":
@@ -343,9 +368,25 @@ class Draft:
         self._issue("wrong-type", field, node, expected)
 
     def _issue(self, kind: Any, field: str, node: Node, expected: str) -> None:
+        self.unreadable.add(field)
         text = node.text if isinstance(node, Scalar) else "[...]" if isinstance(node, Sequence) else "{...}"
         effect: Effect = "works" if kind == "unresolved" or self.hand_rolled else "raises"
         self.value_issues.append(ValueIssue(kind, field, text, node.span, expected, effect))
+
+
+_DTYPES = {
+    "bf16": "bfloat16", "bfloat16": "bfloat16",
+    "fp16": "float16", "float16": "float16", "half": "float16",
+    "fp32": "float32", "float32": "float32", "float": "float32",
+}  # fmt: skip
+
+
+def dtype(value: Any) -> str | None:
+    """A dtype's one name: `bf16` and `torch.bfloat16` are `bfloat16`; other names are kept."""
+    if not isinstance(value, str) or isinstance(value, Unresolved) or not value:
+        return None
+    name = value.strip().lower().removeprefix("torch.").removeprefix("${oc.torch:")
+    return _DTYPES.get(name, name)
 
 
 def _strings(value: Any) -> tuple[str, ...] | None:

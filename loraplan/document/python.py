@@ -11,7 +11,7 @@ import ast
 import re
 import warnings
 
-from loraplan.document import Document, DocumentError, Entry, Mapping, Node, Position, Scalar, Span
+from loraplan.document import Document, DocumentError, Entry, Mapping, Position, Scalar, Span
 from loraplan.document.python_values import Values
 
 _MAX_CHARS = 1 << 20
@@ -77,8 +77,8 @@ def _without_magics(text: str) -> str:
         body = line.rstrip("\r\n")
         bare = body.lstrip()
         if continued or bare[:1] in ("!", "%"):
-            indent = len(body) - len(bare) if not continued else 0
-            parts.append((" " * len(body) if continued else body[:indent] + "0" + " " * (len(bare) - 1)) + line[len(body) :])
+            filler = " " if continued else body[: len(body) - len(bare)] + "0"
+            parts.append(filler.ljust(len(body)) + line[len(body) :] if body else line)
             continued = body.endswith("\\")
         else:
             parts.append(line)
@@ -91,15 +91,19 @@ def _comments(text: str, places: Places) -> tuple[tuple[Span, str], ...]:
         return ()
     import tokenize
 
+    lines = places.text.split("\n")
+    starts = [0]
+    for line in lines:
+        starts.append(starts[-1] + len(line) + 1)
+    feed = iter([line + "\n" for line in lines])
     found: list[tuple[Span, str]] = []
-    lines = iter(places.text.splitlines(keepends=True))
     try:
-        for token in tokenize.generate_tokens(lambda: next(lines, "")):
+        for token in tokenize.generate_tokens(lambda: next(feed, "")):
             if token.type == tokenize.COMMENT:
-                start = places.starts[token.start[0] - 1] + token.start[1] + places.shift
+                start = starts[token.start[0] - 1] + token.start[1] + places.shift
                 found.append((Span(start, start + len(token.string)), token.string))
     except (tokenize.TokenError, SyntaxError, IndexError):
-        pass
+        pass  # what was found so far stands
     return tuple(found)
 
 
@@ -120,7 +124,8 @@ class Places:
         return start + len(head) + self.shift
 
     def span(self, node: ast.expr | ast.keyword) -> Span:
-        assert node.end_lineno is not None and node.end_col_offset is not None
+        assert node.end_lineno is not None
+        assert node.end_col_offset is not None
         return Span(self.offset(node.lineno, node.col_offset), self.offset(node.end_lineno, node.end_col_offset))
 
     def source(self, span: Span) -> str:
@@ -158,7 +163,7 @@ class _Script:
             stack.extend(reversed(nested))
             target = _target(statement)
             if target is not None and not in_class:
-                value = statement.value  # type: ignore[attr-defined,union-attr]
+                value = statement.value  # type: ignore[union-attr]
                 self.entries.append(Entry(Scalar(target.id, self.places.span(target)), values.node(value)))
             else:
                 for expression in expressions:
@@ -232,7 +237,3 @@ class Names:
         """The value of a name that has one assignment."""
         bound = self.values.get(name, [])
         return bound[0][1] if len(bound) == 1 and name not in self.unknown else None
-
-
-__all__ = ["parse"]
-_ = Node

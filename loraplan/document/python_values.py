@@ -73,7 +73,9 @@ class Values:
         while stack:
             node = stack.pop()
             if isinstance(node, ast.Call):
-                self.calls.append(self._call(node, depth + 1))
+                found = self._call(node, depth + 1)
+                if isinstance(found, Mapping):
+                    self.calls.append(found)
             elif isinstance(node, ast.Lambda | ast.expr | ast.comprehension | ast.keyword):
                 stack.extend(reversed(list(ast.iter_child_nodes(node))))
 

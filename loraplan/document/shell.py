@@ -13,6 +13,7 @@ import tree_sitter
 import tree_sitter_bash
 
 from loraplan.document import Document, DocumentError, Mapping, Span
+from loraplan.document.offsets import character_offsets, encode
 from loraplan.document.shell_command import SHELLS, command
 from loraplan.document.shell_words import Expander, Field, Scope, Value
 
@@ -40,10 +41,11 @@ def parse(text: str, path: str) -> Document:
     if len(text) > _MAX_BYTES:
         raise DocumentError(path, f"the script is larger than {_MAX_BYTES >> 20} MiB", "check the part that trains")
     # a script saved with CRLF: its continuations are meant as such
-    reader = _Reader(text.replace("\\\r\n", " \\\n").replace("\r", " ") if "\r" in text else text)
+    clean = text.replace("\\\r\n", " \\\n").replace("\r", " ") if "\r" in text else text
+    reader = _Reader(clean, path)
     reader.read(0, len(text), 0)
     comments = tuple(sorted(reader.comments))
-    document = Document(path, "shell", text, tuple(item for item in reader.commands), comments=comments)
+    document = Document(path, "shell", text, tuple(reader.commands), comments=comments)
     if reader.error is not None and not reader.commands:
         where = document.position(min(reader.error, len(text)))
         raise DocumentError(path, "the shell syntax is broken here", "check the quotes and brackets before it", where)
@@ -61,8 +63,9 @@ class _Branches:
 
 
 class _Reader:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, path: str) -> None:
         self.text = text
+        self.path = path
         self.scope: Scope = {}
         self.exported: set[str] = set()
         self.commands: list[Mapping] = []
@@ -73,9 +76,10 @@ class _Reader:
 
     def read(self, start: int, end: int, level: int) -> None:
         """The commands in [start, end), which is the whole file or a script within it."""
-        source = self.text[start:end].encode("utf-8", "surrogatepass")
-        place = _Places(self.text, start, end, len(source))
-        tree = tree_sitter.Parser(_LANGUAGE).parse(source)
+        piece = self.text[start:end]
+        data = encode(piece, self.path, "shell")
+        place = _Places(start, piece, data)
+        tree = tree_sitter.Parser(_LANGUAGE).parse(data)
         extra: dict[int, list[tree_sitter.Node]] = {}  # words behind a redirection, by their command's start
         stack: list[tuple[tree_sitter.Node | None, int]] = [(tree.root_node, 0)]
         while stack:
@@ -85,7 +89,7 @@ class _Reader:
                 continue
             kind = node.type
             if (kind == "ERROR" or node.is_missing) and self.error is None:
-                self.error = place.start(node)
+                self.error = place.span(node).start
             if kind == "comment":
                 span = place.span(node)
                 self.comments.append((span, self.text[span.start : span.end]))
@@ -142,7 +146,7 @@ class _Reader:
             if before is not None and not (frame.exhaustive and len(values) == len(frame.finished)):
                 values.append(before)
             known = [value for value in values if not _unknown(value)]
-            chosen = known[0] if known else _CONFLICT
+            chosen: Value = known[0] if known else _CONFLICT
             if any(_texts(value) != _texts(chosen) for value in known):
                 # options added under a condition: what is sure is the list before
                 chosen = before if isinstance(before, list) else _CONFLICT
@@ -195,6 +199,8 @@ class _Reader:
         spans: list[Span] = []
         for node in nodes:
             span = place.span(node)
+            if span.start == span.end:
+                continue  # a word that the parser missed
             if spans and spans[-1].end == span.start:
                 spans[-1] = Span(spans[-1].start, span.end)
             else:
@@ -227,12 +233,12 @@ class _Reader:
                 value = self.expander.fields(place.span(setting.children[1]).end, end, split=False)[0]
                 before.append((place.span(setting.children[0]), value))
         exported = [
-            (name, value)
+            (name, held)
             for name in _EXPORTED
-            if name in self.exported and isinstance(value := self.scope.get(name), Field)
+            if name in self.exported and isinstance(held := self.scope.get(name), Field)
         ]
-        named = [(self._text(span), span, value) for span, value in before]
-        named = [(name, value.span, value) for name, value in exported] + named
+        named = [(name, value.span, value) for name, value in exported]
+        named += [(self._text(span), span, value) for span, value in before]
         last = place.span(extra[-1]).end if extra else place.span(node).end
         root = command(self.text, fields, named, Span(place.span(node).start, last))
         if root is not None:
@@ -269,23 +275,12 @@ class _Reader:
 class _Places:
     """Byte offsets of a piece of the text as character offsets of the whole."""
 
-    def __init__(self, text: str, start: int, end: int, size: int) -> None:
-        self.base = start
-        self.table: list[int] | None = None
-        if size != end - start:
-            self.table = []
-            for index in range(start, end):
-                code = ord(text[index])
-                self.table += [index] * (1 if code < 0x80 else 2 if code < 0x800 else 3 if code < 0x10000 else 4)
-            self.table.append(end)
-
-    def start(self, node: tree_sitter.Node) -> int:
-        return self.span(node).start
+    def __init__(self, base: int, piece: str, data: bytes) -> None:
+        self.base = base
+        self.character = character_offsets(piece, data)
 
     def span(self, node: tree_sitter.Node) -> Span:
-        if self.table is None:
-            return Span(self.base + node.start_byte, self.base + node.end_byte)
-        return Span(self.table[node.start_byte], self.table[node.end_byte])
+        return Span(self.base + self.character(node.start_byte), self.base + self.character(node.end_byte))
 
 
 def _unknown(value: Value) -> bool:

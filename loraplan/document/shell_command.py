@@ -117,9 +117,7 @@ def _options(text: str, fields: Iterable[Field]) -> Iterable[Entry]:
                 cut = field.text.index("=")
                 key = field._replace(text=field.text[:cut])
                 values = [field.part(cut + 1, text)]
-        elif key is None or field.text == "--" or (values and values[-1].joined):
-            continue
-        elif field.rest and (values or not field.text.isidentifier() and _any_number(field.text)):
+        elif key is None or field.text == "--" or (values and values[-1].joined) or _extra(field, values):
             continue
         elif field.text.strip() or not field.text or field.style != "plain":
             values.append(field)
@@ -127,8 +125,12 @@ def _options(text: str, fields: Iterable[Field]) -> Iterable[Entry]:
         yield _entry(key, values)
 
 
-def _any_number(text: str) -> bool:
-    return text.startswith(("$@", "$*", "${@", "${*")) or "[@]" in text or "[*]" in text
+def _extra(field: Field, values: list[Field]) -> bool:
+    """Whether an unknown word stands for further options (`"$@"`, `--lr 1e-4 $EXTRA`) rather than for a value."""
+    text = field.text
+    return field.rest and (
+        bool(values) or text.startswith(("$@", "$*", "${@", "${*")) or "[@]" in text or "[*]" in text
+    )
 
 
 def _entry(key: Field, values: list[Field]) -> Entry:

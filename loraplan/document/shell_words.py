@@ -37,7 +37,7 @@ class Field(NamedTuple):
         if start >= len(self.at):
             return self._replace(text=self.text[start:], at=(), span=Span(self.span.end, self.span.end), joined=True)
         at = self.at[start:]
-        if not self.span.start <= at[0] <= at[-1] < self.span.end or self.shared and at[-1] - at[0] != len(at) - 1:
+        if not self.span.start <= at[0] <= at[-1] < self.span.end or (self.shared and at[-1] - at[0] != len(at) - 1):
             return self._replace(text=self.text[start:], at=at, joined=True)
         begin, end = at[0], at[-1] + 1
         if text[begin - 1] == text[end : end + 1] and text[begin - 1] in "'\"" and end < self.span.end:
@@ -75,8 +75,6 @@ class Expander:
         """The words that the raw word at [start, end) becomes; with `split` false (an assignment) exactly one."""
         raw = self.text[start:end]
         try:
-            if depth > 8 or (split and _BRACES.search(raw) and raw[0] not in "'\""):
-                raise _Unknown
             return self._expand(start, end, split, depth)
         except _Unknown:
             bare = raw.strip()
@@ -92,6 +90,8 @@ class Expander:
         segments: list[_Segment] = []
         quoted = False
         text, here = self.text, start
+        if depth > 8 or (split and text[start] not in "'\"" and _BRACES.search(text, start, end)):
+            raise _Unknown
         while here < end:
             char = text[here]
             if char == "\\":
@@ -222,7 +222,7 @@ class Expander:
         after = text[name.end() : stop]
         value = self.scope.get(name[0])
         known = value is not None and not (isinstance(value, Field) and value.style == "expression")
-        if not after or after[0] == ":" and after[1:2] == "?" or after[0] == "?":
+        if not after or after[0] == "?" or after[:2] == ":?":
             value = self._lookup(name[0])
             return (value[0] if value else None) if isinstance(value, list) else value
         if after in ("[@]", "[*]"):

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
+
+_GIB = 1 << 30
+_NVIDIA = "https://developer.nvidia.com/cuda-gpus"
+_AMD = "https://www.amd.com/en/products/accelerators/instinct.html"
 
 
 class Device(NamedTuple):
@@ -12,3 +17,92 @@ class Device(NamedTuple):
     memory_bytes: int
     capability: tuple[int, int] | None
     source: str
+
+
+class UnknownDevice(LookupError):
+    """A GPU that the table does not have."""
+
+    def __init__(self, name: str, suggestion: str | None) -> None:
+        super().__init__(name)
+        self.name = name
+        self.suggestion = suggestion
+
+    def __str__(self) -> str:
+        hint = f"did you mean `{self.suggestion}`?" if self.suggestion else f"known: {', '.join(_TABLE)}"
+        return f"unknown GPU `{self.name}`; {hint}"
+
+
+# Name -> nominal memory in GiB, compute capability. Where a card is sold with several memory sizes, each has a name
+# and the bare name is the smallest: advice that holds for it holds for the others.
+_TABLE: dict[str, tuple[int, tuple[int, int] | None]] = {
+    "p100": (16, (6, 0)),
+    "p40": (24, (6, 1)),
+    "gtx-1080-ti": (11, (6, 1)),
+    "v100": (16, (7, 0)),
+    "v100-32gb": (32, (7, 0)),
+    "t4": (16, (7, 5)),
+    "rtx-2080-ti": (11, (7, 5)),
+    "rtx-8000": (48, (7, 5)),
+    "a100": (40, (8, 0)),
+    "a100-40gb": (40, (8, 0)),
+    "a100-80gb": (80, (8, 0)),
+    "a30": (24, (8, 0)),
+    "a10": (24, (8, 6)),
+    "a10g": (24, (8, 6)),
+    "a40": (48, (8, 6)),
+    "a6000": (48, (8, 6)),
+    "a5000": (24, (8, 6)),
+    "a4000": (16, (8, 6)),
+    "rtx-3060": (12, (8, 6)),
+    "rtx-3070": (8, (8, 6)),
+    "rtx-3080": (10, (8, 6)),
+    "rtx-3090": (24, (8, 6)),
+    "l4": (24, (8, 9)),
+    "l40": (48, (8, 9)),
+    "l40s": (48, (8, 9)),
+    "rtx-4060": (8, (8, 9)),
+    "rtx-4060-ti": (8, (8, 9)),
+    "rtx-4060-ti-16gb": (16, (8, 9)),
+    "rtx-4070": (12, (8, 9)),
+    "rtx-4080": (16, (8, 9)),
+    "rtx-4090": (24, (8, 9)),
+    "rtx-6000-ada": (48, (8, 9)),
+    "h100": (80, (9, 0)),
+    "h100-80gb": (80, (9, 0)),
+    "h100-94gb": (94, (9, 0)),
+    "h200": (141, (9, 0)),
+    "gh200": (96, (9, 0)),
+    "b100": (192, (10, 0)),
+    "b200": (180, (10, 0)),
+    "rtx-5070": (12, (12, 0)),
+    "rtx-5070-ti": (16, (12, 0)),
+    "rtx-5080": (16, (12, 0)),
+    "rtx-5090": (32, (12, 0)),
+    "rtx-pro-6000": (96, (12, 0)),
+    "mi210": (64, None),
+    "mi250x": (128, None),
+    "mi300x": (192, None),
+    "mi325x": (256, None),
+}
+
+
+def find(name: str) -> Device:
+    """The card of a name such as `t4`, `RTX 4090`, `A100 80GB`, `NVIDIA A100-SXM4-80GB`; raises UnknownDevice."""
+    wanted = _words(name)
+    for known, (gib, capability) in _TABLE.items():
+        if _words(known) == wanted:
+            return Device(known, gib * _GIB, capability, _AMD if capability is None else _NVIDIA)
+    from difflib import get_close_matches
+
+    close = get_close_matches(name.lower().replace(" ", "-"), _TABLE, n=1, cutoff=0.6)
+    raise UnknownDevice(name, close[0] if close else None)
+
+
+def _words(name: str) -> str:
+    """A name without vendor, form factor and punctuation."""
+    name = re.sub(
+        r"nvidia|amd|tesla|geforce|instinct|quadro|sxm\d?|pcie|nvl\b|hbm\d?e?|generation|rtx(?=[ _-]*a\d)",
+        "",
+        name.lower(),
+    )
+    return re.sub(r"[^a-z0-9]", "", name.replace("gib", "gb"))

@@ -1,0 +1,124 @@
+"""`loraplan check`."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from loraplan.cli.output import fail, print_failures, style
+from loraplan.cli.parameters import CODES, FORMAT, VERSIONS
+from loraplan.context import Inputs
+from loraplan.engine import Checker, Overrides
+from loraplan.report import FORMATS, render
+from loraplan.result import FileResult, Outcome
+from loraplan.rule import SEVERITIES, Severity
+
+
+@click.command()
+@click.argument("paths", nargs=-1, metavar="[FILES|DIRS|-]", type=click.Path())
+@click.option(
+    "--format",
+    "--output-format",
+    "form",
+    type=click.Choice(FORMATS),
+    default="text",
+    help="Output format.",
+    show_default=True,
+)
+@click.option("--select", type=CODES, help="Only these rules: codes, prefixes or names, comma-separated; ALL for all.")
+@click.option("--extend-select", type=CODES, help="These rules too.")
+@click.option("--ignore", type=CODES, help="Not these rules.")
+@click.option("--preview", is_flag=True, help="Also the preview rules and bands.")
+@click.option("--model", metavar="NAME|DIR", help="Base model, instead of the one that the config names.")
+@click.option("--gpu", metavar="NAME", help="GPU that the run is for, e.g. t4, a100-80gb.")
+@click.option("--dataset-size", type=click.IntRange(min=1), metavar="N", help="Training examples.")
+@click.option(
+    "--baseline", metavar="FILE|REV", help="Earlier version to compare with.  [default: last committed version]"
+)
+@click.option("--framework-version", "versions", type=VERSIONS, multiple=True, help="E.g. transformers=4.57.1.")
+@click.option("--config-format", type=FORMAT, help="Read the files as this format instead of detecting it.")
+@click.option("--stdin-filename", metavar="NAME", help="Name of what is read from standard input.")
+@click.option(
+    "--fail-on", type=click.Choice(SEVERITIES[::-1]), help="Least severity for exit code 1.  [default: warning]"
+)
+@click.option("--exit-zero", is_flag=True, help="Exit with 0 whatever is found; 2 stays for what cannot be read.")
+@click.option("--statistics", is_flag=True, help="Count the findings of each rule.")
+@click.option("--online", is_flag=True, help="Ask the Hugging Face hub for models that are unknown offline.")
+@click.option("--isolated", is_flag=True, help="Ignore settings files and versions stated beside the config.")
+@click.option("--settings", metavar="FILE", help="Settings file to use instead of the nearest.")
+@click.option("-v", "--verbose", is_flag=True, help="List skipped rules and clean files; show infos in full.")
+@click.option("-q", "--quiet", is_flag=True, help="Findings only.")
+@click.option("--color", type=click.Choice(("auto", "always", "never")), default="auto", help="Coloured text.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    paths: tuple[str, ...],
+    form: str,
+    select: tuple[str, ...] | None,
+    extend_select: tuple[str, ...] | None,
+    ignore: tuple[str, ...] | None,
+    preview: bool,
+    model: str | None,
+    gpu: str | None,
+    dataset_size: int | None,
+    baseline: str | None,
+    versions: tuple[tuple[str, str], ...],
+    config_format: str | None,
+    stdin_filename: str | None,
+    fail_on: Severity | None,
+    exit_zero: bool,
+    statistics: bool,
+    online: bool,
+    isolated: bool,
+    settings: str | None,
+    verbose: bool,
+    quiet: bool,
+    color: str,
+) -> None:
+    """Check training configs and report what is wrong, at its line and column.
+
+    FILES are configs of any framework; DIRS are searched for them; - reads standard input. Without any, the current
+    directory is searched. Exit codes: 0 clean, 1 a finding at or above --fail-on, 2 something could not be checked.
+    """
+    checker = Checker(
+        Inputs(model=model, gpu=gpu, dataset_size=dataset_size, baseline=baseline, versions=versions, online=online),
+        Overrides(select, extend_select or (), ignore or (), preview, settings, isolated),
+    )
+    outcome = Outcome(exit_zero=exit_zero)
+    _check(checker, outcome, paths or (".",), stdin_filename, config_format, fail_on)
+    look = style(color, verbose=verbose, quiet=quiet, statistics=statistics)
+    for line in render(outcome, form, look):  # type: ignore[arg-type]
+        click.echo(line, color=look.color)
+    print_failures(outcome, color, verbose)
+    ctx.exit(outcome.exit_code)
+
+
+def _check(
+    checker: Checker,
+    outcome: Outcome,
+    paths: tuple[str, ...],
+    stdin_filename: str | None,
+    config_format: str | None,
+    fail_on: Severity | None,
+) -> None:
+    from loraplan.discover import targets
+    from loraplan.settings import SettingsError
+
+    at = stdin_filename if paths[0] == "-" else paths[0]
+    try:
+        settings = checker.settings_for(at if at and os.path.exists(at) else ".")
+        checker.prepare(settings)
+    except SettingsError as error:
+        fail(str(error))
+    outcome.fail_on = fail_on or settings.fail_on or "warning"
+    for target in targets(paths, lambda path: checker.settings_for(path).excludes(path)):
+        result: FileResult | None
+        if target.path == "-":
+            result = checker.check_stdin(stdin_filename, config_format)
+        else:
+            result = checker.check(target.path, format_name=config_format, named=target.named)
+        if result is None:
+            outcome.unrecognised += 1
+        else:
+            outcome.files.append(result)

@@ -1,0 +1,144 @@
+"""Rules on one run: context, exceptions, interplay, and the place in the file that each finding points at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from loraplan.context import Facts, Inputs, RunContext, needs_words
+from loraplan.document import Document, Span
+from loraplan.formats.reading import Reading
+from loraplan.result import Diagnostic, FileResult, Recognised, Skipped
+from loraplan.rule import Finding, Rule, Skip
+
+
+def check_run(
+    reading: Reading,
+    rules: list[tuple[Rule, dict[str, Any]]],
+    inputs: Inputs,
+    versions: dict[str, str],
+    preview: bool,
+    ran: set[str],
+    result: FileResult,
+) -> list[Diagnostic]:
+    """The findings of every rule that applies, less those another one replaces.
+
+    Skips and rules that broke go into `result`, the codes of rules that judged the run into `ran`.
+    """
+    facts = Facts(reading, inputs, versions, lambda now: _earlier(now, inputs, versions))
+    plan, path = reading.plan, reading.document.path
+    full_fine_tuning = plan.adapter.method == "none"
+    found: list[tuple[Rule, Finding]] = []
+    for rule, options in rules:
+        if (full_fine_tuning and not rule.without_adapter) or (reading.hand_rolled and not rule.hand_rolled):
+            continue
+        try:
+            for finding in rule.check(plan, RunContext(facts, options)):
+                if preview or not finding.preview or rule.preview:
+                    found.append((rule, finding))
+            ran.add(rule.code)
+        except Skip as skip:
+            need = needs_words(skip.need)
+            result.skipped.append(Skipped(path, rule.code, rule.name, need, skip.reason, reading.name))
+        except Exception as error:  # noqa: BLE001 - a broken rule must not take the others with it
+            from loraplan.failure import bug
+
+            result.failures.append(bug(path, f"rule {rule.code}", error))
+    replaced = {code for rule, _ in found for code in rule.suppresses}
+    return [place(rule, finding, reading.document, reading) for rule, finding in found if rule.code not in replaced]
+
+
+def place(rule: Rule, finding: Finding, document: Document, reading: Reading | None) -> Diagnostic:
+    """A finding at its line and column; the end is that of the value's last character."""
+    field = finding.at if isinstance(finding.at, str) else None
+    if isinstance(finding.at, str):
+        assert reading is not None
+        span = reading.span(finding.at)
+    else:
+        span = finding.at
+    text = document.text
+    start = min(max(span.start, 0), len(text))
+    end = min(max(span.end, start), len(text))
+    end = start + len(text[start:end].rstrip())  # a block mapping's mark runs to the next key
+    line, column = document.position(start)
+    end_line, end_column = document.position(max(end, start))
+    return Diagnostic(
+        path=document.path,
+        line=line,
+        column=column,
+        code=rule.code,
+        name=rule.name,
+        severity=finding.severity or rule.severity,
+        message=finding.message,
+        end_line=end_line,
+        end_column=end_column,
+        span=Span(start, end),
+        why=rule.why if finding.why is None else finding.why,
+        remedy=finding.remedy,
+        field=field,
+        key=reading.key(field) if reading is not None and field is not None else None,
+        origin=reading.origins.get(field) if reading is not None and field is not None else None,
+        fix=finding.fix,
+        source=document.line(line),
+        run=reading.name if reading is not None else None,
+    )
+
+
+def recognised(reading: Reading) -> Recognised:
+    """A run in the words a person would use."""
+    return Recognised(
+        reading.format,
+        reading.signature,
+        reading.framework,
+        reading.version,
+        reading.assumed_version,
+        reading.name,
+        reading.plan.model.name,
+        describe(reading),
+    )
+
+
+def describe(reading: Reading) -> str:
+    """The kind of training in a few words: `QLoRA r=32 on meta-llama/Llama-3.1-8B`."""
+    plan = reading.plan
+    adapter, bits = plan.adapter, plan.quantization.bits
+    method = adapter.method
+    if method == "none":
+        kind = "full fine-tuning"
+    elif method not in (None, "lora"):
+        kind = str(method)
+    elif adapter.use_dora:
+        kind = "QDoRA" if bits == 4 else "DoRA"
+    elif bits == 4:
+        kind = "QLoRA"
+    elif bits == 8:
+        kind = "8-bit LoRA"
+    else:
+        kind = "LoRA"
+    rank = f" r={adapter.r:.10g}" if adapter.r is not None and method != "none" else ""
+    target = f" on {plan.model.name}" if plan.model.name else ""
+    return f"{kind}{rank}{target}"
+
+
+def _earlier(reading: Reading, inputs: Inputs, versions: dict[str, str]) -> Reading:
+    """The same run in the config's earlier version; raises Skip where there is none."""
+    from loraplan.baseline import NoBaseline, text_of
+    from loraplan.document import DocumentError
+    from loraplan.document.read import read as read_document
+    from loraplan.formats import NotAConfig
+    from loraplan.formats import read as read_runs
+
+    document = reading.document
+    try:
+        path, text = text_of(document.path, document.text, inputs.baseline)
+        other = read_document(path, text, document.syntax)
+        runs = read_runs(other, None, versions)
+    except NoBaseline as error:
+        raise Skip("baseline", str(error)) from error
+    except (DocumentError, NotAConfig) as error:
+        raise Skip("baseline", "no baseline: the earlier version cannot be read") from error
+    same = [run for run in runs if run.format == reading.format and run.name == reading.name]
+    if not same and len(runs) == 1:
+        same = runs
+    if len(same) != 1:
+        raise Skip("baseline", "no baseline: the earlier version has no such run")
+    return same[0]

@@ -1,0 +1,144 @@
+"""The rule packages' tables: which codes there are, what a selector means, and loading a rule's module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib import import_module
+
+from loraplan.rule import Rule
+
+OWN = "loraplan.suppression"
+"""The engine's own codes, about suppression comments: selectable like rules, but not run on Plans."""
+
+
+class UnknownSelector(LookupError):
+    """A selector that names no rule: `suggestion` is the nearest that does."""
+
+    def __init__(self, selector: str, suggestion: str | None) -> None:
+        super().__init__(selector)
+        self.selector = selector
+        self.suggestion = suggestion
+
+    def __str__(self) -> str:
+        hint = f"; did you mean `{self.suggestion}`?" if self.suggestion else "; `loraplan rules` lists them all"
+        return f"no rule has the code, prefix or name `{self.selector}`{hint}"
+
+
+class BadPackage(Exception):
+    """A rule package that cannot be imported or has no usable `CODES` table."""
+
+
+class Registry:
+    """The rules of some packages by code. Tables are read at once, a rule's module only when it is asked for."""
+
+    def __init__(self, packages: Iterable[str]) -> None:
+        self._modules: dict[str, str] = {}
+        self._loaded: dict[str, Rule] = {}
+        for package in (*packages, OWN):
+            try:
+                table = import_module(package).CODES
+            except (ImportError, AttributeError) as error:
+                raise BadPackage(f"rule package `{package}`: {error}") from error
+            for code, module in table.items():
+                if not module:  # retired
+                    continue
+                if code in self._modules:
+                    raise BadPackage(f"rule package `{package}` redefines {code}")
+                self._modules[code] = f"{package}.{module}"
+        self.codes: tuple[str, ...] = tuple(sorted(self._modules))
+        self.names: dict[str, str] = {self.name(code): code for code in self.codes}
+
+    def name(self, code: str) -> str:
+        """A rule's name, which is its module's name with dashes."""
+        return self._modules[code].rpartition(".")[2].replace("_", "-")
+
+    def module(self, code: str) -> str:
+        """The full name of a rule's module."""
+        return self._modules[code]
+
+    def is_own(self, code: str) -> bool:
+        """Whether a code is the engine's, not a rule on Plans."""
+        return self._modules[code].startswith(OWN + ".")
+
+    def load(self, code: str) -> Rule:
+        """The rule of a code, imported on first use."""
+        if code not in self._loaded:
+            rule = import_module(self._modules[code]).check
+            assert isinstance(rule, Rule), f"{self._modules[code]}.check is no rule"
+            self._loaded[code] = rule
+        return self._loaded[code]
+
+    def page(self, code: str) -> str:
+        """A rule's documentation: the docstring of its module."""
+        return import_module(self._modules[code]).__doc__ or ""
+
+    def find(self, text: str) -> str:
+        """The code that a code or name means, in any case."""
+        if text.upper() in self._modules:
+            return text.upper()
+        name = text.lower().replace("_", "-")
+        if name in self.names:
+            return self.names[name]
+        raise UnknownSelector(text, self._nearest(text))
+
+    def codes_of(self, selector: str) -> tuple[frozenset[str], int]:
+        """The codes that a selector means, and how specific it is: `ALL` 0, a prefix its length, a rule 1000."""
+        upper = selector.upper()
+        if upper == "ALL":
+            return frozenset(self.codes), 0
+        try:
+            return frozenset((self.find(selector),)), 1000
+        except UnknownSelector:
+            codes = frozenset(code for code in self.codes if code.startswith(upper)) if upper else frozenset()
+            if not codes:
+                raise
+            return codes, len(upper)
+
+    def _nearest(self, text: str) -> str | None:
+        from difflib import get_close_matches
+
+        prefixes = {code.rstrip("0123456789") for code in self.codes}
+        known = {item.lower(): item for item in (*self.codes, *self.names, *prefixes)}
+        close = get_close_matches(text.lower(), known, n=1, cutoff=0.6)
+        return known[close[0]] if close else None
+
+
+class Selection:
+    """Which codes are on: every rule but the preview ones, as changed by the settings and then the command line."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+        self._on: dict[str, int] = dict.fromkeys(registry.codes, 0)
+        self._off: dict[str, int] = {}
+
+    def apply(self, select: Iterable[str] | None, extend: Iterable[str] = (), ignore: Iterable[str] = ()) -> None:
+        """One layer: `select` replaces what was on; the more specific selector wins, `ignore` where both are equal.
+
+        A later layer's `select` also outweighs an earlier layer's `ignore` of the same or a lesser specificity.
+        """
+        if select is not None:
+            self._on = {}
+        for selector in (*(select or ()), *extend):
+            codes, weight = self.registry.codes_of(selector)
+            for code in codes:
+                self._on[code] = max(weight, self._on.get(code, 0))
+                if self._off.get(code, -1) <= weight:
+                    self._off.pop(code, None)
+        for selector in ignore:
+            codes, weight = self.registry.codes_of(selector)
+            for code in codes:
+                self._off[code] = max(weight, self._off.get(code, 0))
+
+    def drop(self, ignore: Iterable[str]) -> None:
+        """Switch codes off whatever selected them (`per-file-ignores`)."""
+        for selector in ignore:
+            for code in self.registry.codes_of(selector)[0]:
+                self._on.pop(code, None)
+
+    def codes(self) -> list[str]:
+        """The codes that are on, preview rules not yet left out."""
+        return [code for code in self.registry.codes if code in self._on and self._off.get(code, -1) < self._on[code]]
+
+    def named(self, code: str) -> bool:
+        """Whether a rule was selected by its own code or name, which turns it on although it is a preview rule."""
+        return self._on.get(code, 0) >= 1000

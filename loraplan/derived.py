@@ -54,6 +54,11 @@ def finite(value: float | None) -> float | None:
     return number if math.isfinite(number) else None
 
 
+def is_lora(plan: Plan) -> bool:
+    """Whether the adapter is LoRA (DoRA and QLoRA included), as far as is known."""
+    return plan.adapter.method in (None, "lora")
+
+
 def scaling(plan: Plan) -> float | None:
     """The factor on the LoRA update: alpha/r, or alpha/sqrt(r) with rsLoRA (peft 0.21.2 tuners/lora/layer.py)."""
     adapter = plan.adapter

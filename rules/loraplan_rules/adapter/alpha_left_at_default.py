@@ -52,7 +52,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from loraplan.derived import constant_alpha, covered, finite, low_rank_rl, number, short
+from loraplan.derived import constant_alpha, covered, finite, is_lora, low_rank_rl, number, short
 from loraplan.plan import Plan
 from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
 
@@ -84,7 +84,7 @@ _LIMITS: dict[float, tuple[float, float]] = {8: (16, 0), 16: (128, 2), 32: (128,
 def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
     adapter, reading = plan.adapter, ctx.reading
     r = finite(adapter.r)
-    if r is None or r <= 0 or not ctx.explicit("adapter.r") or adapter.scaling is not None:
+    if not is_lora(plan) or r is None or r <= 0 or not ctx.explicit("adapter.r") or adapter.scaling is not None:
         return
     key, wanted = ctx.key("adapter.alpha"), number(2 * r)
     fix = Fix(f"set {key} to {wanted}", (Set("adapter.alpha", 2 * r),), "unsafe") if r.is_integer() else None

@@ -65,7 +65,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from loraplan.derived import finite, number
+from loraplan.derived import finite, is_lora, number
 from loraplan.plan import Plan
 from loraplan.rule import Context, Evidence, Finding, rule
 
@@ -86,6 +86,8 @@ from loraplan.rule import Context, Evidence, Finding, rule
     suppresses=("ALP001", "ALP003"),
 )
 def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
+    if not is_lora(plan):
+        return
     key = ctx.key("adapter.alpha")
     r = finite(plan.adapter.r)
     remedy = f"set {key} to {number(2 * r)}" if r is not None and r > 0 else f"set {key} to twice the rank"

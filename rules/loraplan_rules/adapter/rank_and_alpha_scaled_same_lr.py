@@ -89,7 +89,7 @@ bf16: true
 
 ## Options
 - `growth` (2): the least growth of r that is mentioned.
-- `warn_growth` (4): the growth from which it is a warning.
+- `warn-growth` (4): the growth from which it is a warning.
 
 ## Evidence
 - The learning curve does not depend on the rank at a fixed alpha: Thinking Machines, LoRA Without Regret.
@@ -107,7 +107,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from loraplan.derived import finite, number, short
+from loraplan.derived import finite, is_lora, number, short
 from loraplan.plan import Plan
 from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
 
@@ -124,11 +124,11 @@ from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
         Evidence("against: alpha = 2r up to r = 256", "https://arxiv.org/abs/2405.09673", "paper"),
     ),
     preview=True,
-    options={"growth": 2.0, "warn_growth": 4.0},
+    options={"growth": 2.0, "warn-growth": 4.0},
 )
 def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
     r, alpha, rate = finite(plan.adapter.r), finite(plan.adapter.alpha), finite(plan.optimizer.learning_rate)
-    if plan.adapter.use_rslora or r is None or r < 8 or alpha is None or alpha <= 0 or rate is None:
+    if not is_lora(plan) or plan.adapter.use_rslora or r is None or r < 8 or alpha is None or alpha <= 0 or rate is None:
         return
     before = ctx.baseline.plan
     old_r, old_alpha = finite(before.adapter.r), finite(before.adapter.alpha)

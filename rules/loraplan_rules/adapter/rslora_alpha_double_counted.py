@@ -56,7 +56,7 @@ bf16: true
 
 ## Options
 - `max` (4): the largest factor allowed; r = 16 with alpha 16 has exactly 4.
-- `max_step` (4e-4): the learning rate times the factor that is never more than an info: 2e-4 with alpha = 2r.
+- `max-step` (4e-4): the learning rate times the factor that is never more than an info: 2e-4 with alpha = 2r.
 
 ## Evidence
 - The factor: peft 0.21.2 `tuners/lora/layer.py`; the reason for the square root: Kalajdzievski 2023, arXiv 2312.03732.
@@ -76,7 +76,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from loraplan.derived import finite, number, scaling, short
+from loraplan.derived import finite, is_lora, number, scaling, short
 from loraplan.plan import Plan
 from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
 
@@ -98,12 +98,12 @@ from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
             "gradient norm spikes with rsLoRA only", "https://github.com/unslothai/unsloth/issues/577", "issue thread"
         ),
     ),
-    options={"max": 4.0, "max_step": 4e-4},
+    options={"max": 4.0, "max-step": 4e-4},
     suppresses=("ALP001",),
 )
 def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
     adapter = plan.adapter
-    if not adapter.use_rslora or adapter.scaling is not None:
+    if not is_lora(plan) or not adapter.use_rslora or adapter.scaling is not None:
         return
     factor, r = scaling(plan), finite(adapter.r)
     if factor is None or r is None or factor <= ctx.options.max * (1 + 1e-9):

@@ -55,7 +55,7 @@ gradient_checkpointing: true
 
 ## Options
 - `min` (0.25) and `max` (4): the range, both ends allowed.
-- `max_given` (20): the upper end where the format gives the factor itself.
+- `max-given` (20): the upper end where the format gives the factor itself.
 
 ## Evidence
 - For `alpha = 2r`: Biderman et al. 2024 use it in every run (arXiv 2405.09673); 2410.21228 finds fewer intruder
@@ -81,7 +81,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from loraplan.derived import constant_alpha, covered, finite, low_rank_rl, number, scaling, short
+from loraplan.derived import constant_alpha, covered, finite, is_lora, low_rank_rl, number, scaling, short
 from loraplan.plan import Plan
 from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
 
@@ -102,11 +102,11 @@ from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
         Evidence("against a fixed ratio: alpha 16 at r 64", "https://arxiv.org/abs/2305.14314", "paper"),
         Evidence("against a fixed ratio: alpha 32 at any rank", "https://thinkingmachines.ai/blog/lora/", "article"),
     ),
-    options={"min": 0.25, "max": 4.0, "max_given": 20.0},
+    options={"min": 0.25, "max": 4.0, "max-given": 20.0},
 )
 def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
     factor = scaling(plan)
-    if factor is None or factor <= 0:
+    if factor is None or factor <= 0 or not is_lora(plan):
         return
     if plan.adapter.scaling is not None:
         if ctx.explicit("adapter.scaling") and not ctx.options.min <= factor <= ctx.options.max_given:

@@ -1,0 +1,118 @@
+"""No module of the model matches the adapter's targets.
+
+## What it does
+With the model's architecture known, matches `target_modules` as PEFT does (an entry equals a module's name or its last
+parts; a string is a regular expression for the whole name), with `exclude_modules`, `modules_to_save` and
+`layers_to_transform` applied, and flags a config that adapts nothing.
+
+## Why is this bad?
+PEFT stops with "Target modules ... not found in the base model", after the model has been loaded.
+
+## Example
+```yaml
+base_model: meta-llama/Llama-3.1-8B
+datasets:
+  - path: tatsu-lab/alpaca
+    type: alpaca
+adapter: lora
+lora_r: 16
+lora_alpha: 32
+lora_target_modules:
+  - attn.query
+  - attn.value
+sequence_len: 2048
+micro_batch_size: 2
+gradient_accumulation_steps: 8
+num_epochs: 2
+optimizer: adamw_torch
+lr_scheduler: cosine
+learning_rate: 0.0002
+bf16: true
+```
+
+## Use instead
+```yaml
+base_model: meta-llama/Llama-3.1-8B
+datasets:
+  - path: tatsu-lab/alpaca
+    type: alpaca
+adapter: lora
+lora_r: 16
+lora_alpha: 32
+lora_target_linear: true
+sequence_len: 2048
+micro_batch_size: 2
+gradient_accumulation_steps: 8
+num_epochs: 2
+optimizer: adamw_torch
+lr_scheduler: cosine
+learning_rate: 0.0002
+bf16: true
+```
+
+## Options
+No options.
+
+## Evidence
+- peft 0.21.2 `tuners/tuners_utils.py`: `check_target_module_exists`, and the error when nothing matched (run).
+- A frequent report: LLaMA-Factory issues 43, 1785 and 4020, LMFlow 125.
+
+## What it does not flag
+- Absent targets (PEFT's table for the architecture), and targets that reach parameters through `target_parameters`.
+- Frameworks with LoRA layers of their own, whose names are not PEFT's.
+- Names of another model family: ARC001 says what they are called here. A string that is no pattern: TGT003.
+
+## Fix safety
+Unsafe: `all-linear` adapts every linear layer, which may be more than was meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from loraplan.arch.names import leaves
+from loraplan.derived import is_lora, listed
+from loraplan.formats.targets import made_by_peft, widen, widens_by_string
+from loraplan.plan import Plan
+from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
+
+
+@rule(
+    code="TGT001",
+    name="target-matches-nothing",
+    severity="error",
+    why="peft stops when no module matches, after the base model has been loaded.",
+    reads=(
+        "adapter.target_modules", "adapter.target_parameters", "adapter.exclude_modules", "adapter.modules_to_save",
+        "adapter.layers_to_transform", "model.name",
+    ),
+    needs=("arch",),
+    evidence=(
+        Evidence(
+            "check_target_module_exists",
+            "https://github.com/huggingface/peft/blob/main/src/peft/tuners/tuners_utils.py",
+            "peft 0.21.2, run",
+        ),
+        Evidence("a report", "https://github.com/hiyouga/LLaMA-Factory/issues/4020", "issue thread"),
+    ),
+)  # fmt: skip
+def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
+    adapter = plan.adapter
+    if not adapter.target_modules or adapter.target_parameters:
+        return
+    if not is_lora(plan) or not made_by_peft(ctx.reading) or ctx.matched.modules:
+        return
+    arch, key = ctx.arch, ctx.key("adapter.target_modules")
+    targets = adapter.target_modules
+    shown = f"`{targets}`" if isinstance(targets, str) else listed(targets)
+    filtered = not ctx.matched.unmatched and (adapter.layers_to_transform or adapter.exclude_modules)
+    yield Finding(
+        f"{shown} matches no module of {arch.name}"
+        + (" once layers and exclusions are applied" if filtered else "")
+        + f"; its linear layers are {listed(leaves(arch), 8)}",
+        at="adapter.target_modules",
+        remedy=f"name modules that the model has, or {widen(ctx.reading)}",
+        fix=Fix(f"set {key} to all-linear", (Set("adapter.target_modules", "all-linear"),), "unsafe")
+        if widens_by_string(ctx.reading)
+        else None,
+    )

@@ -80,8 +80,10 @@ def covered(plan: Plan, ctx: Context) -> Coverage:
 
 
 def constant_alpha(plan: Plan, reach: Coverage) -> bool:
-    """The published recipe that keeps alpha at 16 or 32 for every rank (QLoRA, Thinking Machines; TRL's reproduction):
-    a high rank over the MLP layers too, with a learning rate of LoRA's usual size."""
+    """Whether this is the published recipe of alpha 16 or 32 at every rank (QLoRA, Thinking Machines, TRL).
+
+    It means a high rank over the MLP layers too, with a learning rate of LoRA's usual size.
+    """
     r, alpha, rate = finite(plan.adapter.r), plan.adapter.alpha, finite(plan.optimizer.learning_rate)
     return alpha in (16, 32) and r is not None and r >= 64 and reach in ("mlp", "all") and (rate or 0) >= 1e-4
 

@@ -36,8 +36,8 @@ No options.
 ## Evidence
 - PEFT's defaults, r = 8 and alpha = 8: `tuners/lora/config.py`, peft 0.21.2.
 - The other defaults: each format's table names its source; `loraplan show FILE` prints it.
-- What the factor does: see ALP001, where both sides are quoted. Contested is the right factor, not that a constant alpha
-  left alone changes it.
+- What the factor does: see ALP001, where both sides are quoted. Contested is the right factor, not that a constant
+  alpha left alone changes it.
 
 ## What it does not flag
 - LLaMA-Factory and ludwig, whose default is 2r.

@@ -132,9 +132,7 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
         message,
         at=target_span(ctx.reading, missing[0]),
         remedy=f"set {key} to [{', '.join(new)}]" if exact else f"use {listed(called)}",
-        fix=Fix(
-            f"set {key} to [{', '.join(new)}]", (Set("adapter.target_modules", new),), "unsafe" if more else "safe"
-        )
+        fix=Fix(f"set {key} to [{', '.join(new)}]", (Set("adapter.target_modules", new),), "unsafe" if more else "safe")
         if exact
         else None,
     )

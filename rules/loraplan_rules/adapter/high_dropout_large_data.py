@@ -6,8 +6,8 @@ billion parameters and more the limits are 10,000 and 50,000. Above 0.2 it is fl
 examples comes from `--dataset-size` or the settings.
 
 ## Why is this bad?
-Dropout guards against overfitting, and a pass or two over much data has little to overfit: it only slows learning. QLoRA
-found 0.05 useful for 7B and 13B models and not for 33B and 65B.
+Dropout guards against overfitting, and a pass or two over much data has little to overfit: it only slows learning.
+QLoRA found 0.05 useful for 7B and 13B models and not for 33B and 65B.
 
 ## Example
 ```yaml config.yml dataset_size=120000
@@ -63,8 +63,8 @@ bf16: true
   judgement, which is why they are options.
 
 ## What it does not flag
-- Less than 0.05; a data set of unknown size up to 0.2 (the rule is skipped, and says so); a dropout that DRP002 rejects;
-  an adapter that is trained already.
+- Less than 0.05; a data set of unknown size up to 0.2 (the rule is skipped, and says so); a dropout that DRP002
+  rejects; an adapter that is trained already.
 
 ## Fix safety
 Unsafe: dropout 0 changes training.

@@ -5,8 +5,8 @@ Flags a rank of 32 or more where no MLP layer is adapted.
 
 ## Why is this bad?
 The parameters are spent where they help least. At equal size, attention-only LoRA with r = 256 did worse than MLP-only
-LoRA with r = 128. For Llama-3.1-8B, attention at r = 64 has 54.5 million parameters and all linear layers at r = 16 have
-41.9 million.
+LoRA with r = 128. For Llama-3.1-8B, attention at r = 64 has 54.5 million parameters and all linear layers at r = 16
+have 41.9 million.
 
 ## Example
 ```yaml

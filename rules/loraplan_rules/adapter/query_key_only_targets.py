@@ -88,7 +88,7 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
     trained = bool(ctx.reading.facts.get("trained_adapter"))
     key = ctx.key("adapter.target_modules")
     yield Finding(
-        f"only query and key are adapted ({listed(adapted(plan, ctx)) }): the weakest common choice",
+        f"only query and key are adapted ({listed(adapted(plan, ctx))}): the weakest common choice",
         at="adapter.target_modules",
         severity="info" if trained else None,
         remedy="" if trained else f"{widen(ctx.reading)}, or adapt query and value",

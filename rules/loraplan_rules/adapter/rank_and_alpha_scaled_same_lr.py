@@ -128,7 +128,15 @@ from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
 )
 def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
     r, alpha, rate = finite(plan.adapter.r), finite(plan.adapter.alpha), finite(plan.optimizer.learning_rate)
-    if not is_lora(plan) or plan.adapter.use_rslora or r is None or r < 8 or alpha is None or alpha <= 0 or rate is None:
+    if (
+        not is_lora(plan)
+        or plan.adapter.use_rslora
+        or r is None
+        or r < 8
+        or alpha is None
+        or alpha <= 0
+        or rate is None
+    ):
         return
     before = ctx.baseline.plan
     old_r, old_alpha = finite(before.adapter.r), finite(before.adapter.alpha)

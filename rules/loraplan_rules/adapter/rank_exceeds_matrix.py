@@ -4,10 +4,10 @@
 With the model's architecture known, flags a rank above the smaller side of an adapted matrix.
 
 ## Why is this bad?
-The update B·A of an m×n matrix has rank min(m, n) at most. Beyond that LoRA has more parameters than the matrix itself:
-r = 512 on a 2048×256 `k_proj` trains 1.18 million numbers in place of 0.52 million, and costs that memory in gradients
+The update B·A of an m by n matrix has rank min(m, n) at most. Beyond that LoRA has more parameters than the matrix itself:
+r = 512 on a 2048x256 `k_proj` trains 1.18 million numbers in place of 0.52 million, and costs that memory in gradients
 and optimizer states for nothing. The key and value projections of models with grouped-query attention are the usual
-case. PEFT says nothing (r = 64 on a 32×32 matrix is accepted), and initialisations by SVD are cut short.
+case. PEFT says nothing (r = 64 on a 32x32 matrix is accepted), and initialisations by SVD are cut short.
 
 ## Example
 ```yaml
@@ -53,7 +53,7 @@ bf16: true
 No options.
 
 ## Evidence
-- The rank of a product is at most its inner side; peft 0.21.2 accepts r = 64 on 32×32 (run).
+- The rank of a product is at most its inner side; peft 0.21.2 accepts r = 64 on 32x32 (run).
 
 ## What it does not flag
 - A router or a classification head, which are narrow by nature.
@@ -113,7 +113,7 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
     trained = bool(ctx.reading.facts.get("trained_adapter"))
     cap = f"{{{', '.join(f'{name}: {limit}' for name, limit in capped.items())}}}"
     yield Finding(
-        f"{ctx.said('adapter.r')} on {listed(f'{name} ({a}×{b})' for name, (a, b) in shapes.items())}:"
+        f"{ctx.said('adapter.r')} on {listed(f'{name} ({a}x{b})' for name, (a, b) in shapes.items())}:"
         f" rank cannot exceed {capped[first]}, and {added:,} parameters there replace {own:,}",
         at="adapter.r" if ctx.explicit("adapter.r") else "model.name",
         severity="info" if trained else None,

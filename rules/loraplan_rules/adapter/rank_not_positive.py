@@ -55,8 +55,8 @@ No options.
 
 ## What it does not flag
 - `16.0`, which most loaders turn into 16.
-- A rank of 0 where the format means "no LoRA" by it, and text in a hand-rolled file. A 0 in a hand-rolled file, which may
-  be a switch, is a warning.
+- A rank of 0 where the format means "no LoRA" by it, and text in a hand-rolled file. A 0 in a hand-rolled file, which
+  may be a switch, is a warning.
 
 ## Fix safety
 No fix: what was meant cannot be known.

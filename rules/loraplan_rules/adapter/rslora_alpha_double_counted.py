@@ -4,9 +4,9 @@
 Flags `use_rslora` with `alpha/sqrt(r)` above 4 where the learning rate does not make up for it.
 
 ## Why is this bad?
-rsLoRA divides by the square root of the rank so that a fixed alpha serves every rank. With alpha = 2r on top, the factor
-grows with the rank again: 16 at r = 64, eight times that of plain LoRA. In a run of a small random Llama (peft 0.21.2)
-r = 64 with alpha 128 had a first gradient norm of 11.9, where alpha 16 had 1.45 at every rank.
+rsLoRA divides by the square root of the rank so that a fixed alpha serves every rank. With alpha = 2r on top, the
+factor grows with the rank again: 16 at r = 64, eight times that of plain LoRA. In a run of a small random Llama (peft
+0.21.2) r = 64 with alpha 128 had a first gradient norm of 11.9, where alpha 16 had 1.45 at every rank.
 
 ## Example
 ```yaml

@@ -59,6 +59,7 @@ No options.
 
 ## What it does not flag
 - Absent targets (PEFT's table for the architecture), and targets that reach parameters through `target_parameters`.
+- A regular expression that cannot be judged, and targets of a kind that has no LoRA layer, which fail otherwise.
 - Frameworks with LoRA layers of their own, whose names are not PEFT's.
 - Names of another model family: ARC001 says what they are called here. A string that is no pattern: TGT003.
 
@@ -102,10 +103,12 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
         return
     if not is_lora(plan) or not made_by_peft(ctx.reading) or ctx.matched.modules:
         return
+    if ctx.matched.problem or ctx.matched.unsupported:
+        return
     arch, key = ctx.arch, ctx.key("adapter.target_modules")
     targets = adapter.target_modules
     shown = f"`{targets}`" if isinstance(targets, str) else listed(targets)
-    filtered = not ctx.matched.unmatched and (adapter.layers_to_transform or adapter.exclude_modules)
+    filtered = not ctx.matched.unmatched and bool(adapter.layers_to_transform or ctx.matched.excluded)
     yield Finding(
         f"{shown} matches no module of {arch.name}"
         + (" once layers and exclusions are applied" if filtered else "")

@@ -1,0 +1,55 @@
+"""DeepSeek V2 and V3, and GLM-5 after them: attention through low-rank latents, experts after some dense layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from loraplan.arch.families.layout import Facts, Layout, Sizes
+from loraplan.arch.families.moe import dense_then_experts, experts_of, finish, frame
+from loraplan.arch.spec import ArchSpec
+
+# Class defaults: transformers 5.23.0 models/*/configuration_*.py.
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "deepseek_v2": {
+        "vocab_size": 102400, "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32,
+        "num_attention_heads": 32, "first_k_dense_replace": 0, "kv_lora_rank": 512, "q_lora_rank": 1536,
+        "n_routed_experts": 64, "n_shared_experts": 2, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64,
+        "v_head_dim": 128, "moe_intermediate_size": 1407,
+    },
+    "deepseek_v3": {
+        "vocab_size": 129280, "hidden_size": 7168, "intermediate_size": 18432, "num_hidden_layers": 61,
+        "num_attention_heads": 128, "first_k_dense_replace": 3, "kv_lora_rank": 512, "q_lora_rank": 1536,
+        "n_routed_experts": 256, "n_shared_experts": 1, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64,
+        "v_head_dim": 128, "moe_intermediate_size": 2048, "num_experts_per_tok": 8,
+    },
+}  # fmt: skip
+
+
+def deepseek(config: Mapping[str, Any]) -> ArchSpec:
+    model_type = str(config.get("model_type"))
+    facts = Facts(config, _DEFAULTS[model_type])
+    s, layout = frame(facts)
+    latent_attention(layout, facts, s)
+    experts = experts_of(facts)
+    dense_then_experts(layout, facts, s, experts)
+    return finish(layout, s, model_type, facts, experts)
+
+
+def latent_attention(layout: Layout, facts: Facts, s: Sizes) -> None:
+    """Queries through a latent unless `q_lora_rank` is null, keys and values through one with a shared rotary part."""
+    block, bias = "layers.{i}.self_attn.", facts.flag("attention_bias")
+    nope, rope, value = facts.size("qk_nope_head_dim"), facts.size("qk_rope_head_dim"), facts.size("v_head_dim")
+    latent = facts.size("kv_lora_rank")
+    # An explicit null switches the query latent off; an absent key is the class default.
+    query = None if "q_lora_rank" in facts.data and facts.data["q_lora_rank"] is None else facts.size("q_lora_rank")
+    if query is None:
+        layout.linear(f"{block}q_proj", s.hidden, s.heads * (nope + rope), "q", layers=s.all)
+    else:
+        layout.linear(f"{block}q_a_proj", s.hidden, query, "q", layers=s.all, bias=bias)
+        layout.norm(f"{block}q_a_layernorm", query, s.all)
+        layout.linear(f"{block}q_b_proj", query, s.heads * (nope + rope), "q", layers=s.all)
+    layout.linear(f"{block}kv_a_proj_with_mqa", s.hidden, latent + rope, "k", layers=s.all, bias=bias)
+    layout.norm(f"{block}kv_a_layernorm", latent, s.all)
+    layout.linear(f"{block}kv_b_proj", latent, s.heads * (nope + value), "v", layers=s.all)
+    layout.linear(f"{block}o_proj", s.heads * value, s.hidden, "o", layers=s.all, bias=bias)

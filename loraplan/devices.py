@@ -22,13 +22,14 @@ class Device(NamedTuple):
 class UnknownDevice(LookupError):
     """A GPU that the table does not have."""
 
-    def __init__(self, name: str, suggestion: str | None) -> None:
+    def __init__(self, name: str, suggestions: tuple[str, ...]) -> None:
         super().__init__(name)
         self.name = name
-        self.suggestion = suggestion
+        self.suggestions = suggestions
 
     def __str__(self) -> str:
-        hint = f"did you mean `{self.suggestion}`?" if self.suggestion else f"known: {', '.join(_TABLE)}"
+        close = " or ".join(f"`{name}`" for name in self.suggestions)
+        hint = f"did you mean {close}?" if close else f"known: {', '.join(_TABLE)}"
         return f"unknown GPU `{self.name}`; {hint}"
 
 
@@ -94,8 +95,8 @@ def find(name: str) -> Device:
             return Device(known, gib * _GIB, capability, _AMD if capability is None else _NVIDIA)
     from difflib import get_close_matches
 
-    close = get_close_matches(name.lower().replace(" ", "-"), _TABLE, n=1, cutoff=0.6)
-    raise UnknownDevice(name, close[0] if close else None)
+    close = get_close_matches(name.lower().replace(" ", "-"), _TABLE, n=3, cutoff=0.7)
+    raise UnknownDevice(name, tuple(close))
 
 
 def _words(name: str) -> str:

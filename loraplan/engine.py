@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from loraplan import suppression
-from loraplan.context import Inputs
+from loraplan.context import Facts, Inputs
 from loraplan.document import Document, DocumentError, Span, Syntax
 from loraplan.formats import NotAConfig
 from loraplan.formats.reading import Reading
 from loraplan.result import Diagnostic, Failure, FileResult
 from loraplan.rule import Finding, Rule
-from loraplan.run import check_run, place, recognised
+from loraplan.run import check_run, place, recognised, run_facts
 from loraplan.select import BadPackage, Registry, Selection, UnknownSelector
 from loraplan.settings import Finder, Settings, SettingsError, check_options
 from loraplan.settings import read as read_settings
@@ -175,13 +175,23 @@ class Checker:
         settings = self.settings_for(path)
         profile = self._profile(settings, path)
         document = read_document(path, text, syntax)
-        versions = dict(settings.versions)
-        if not self.overrides.isolated:
-            from loraplan.versions import beside
-
-            versions = {**beside(os.path.dirname(os.path.abspath(path))), **versions}
-        versions.update(self.inputs.versions)
+        versions = self._versions(settings, path)
         return document, read_runs(document, format_name, versions), versions, profile
+
+    def facts(self, reading: Reading) -> Facts:
+        """What a run's surroundings say, as rules see it."""
+        path = reading.document.path
+        settings = self.settings_for(path)
+        return run_facts(reading, self._inputs(settings), self._versions(settings, path))
+
+    def _versions(self, settings: Settings, path: str) -> dict[str, str]:
+        """Framework versions: command line over settings over what stands beside the file."""
+        versions = {**settings.versions, **dict(self.inputs.versions)}
+        if self.overrides.isolated:
+            return versions
+        from loraplan.versions import beside
+
+        return {**beside(os.path.dirname(os.path.abspath(path))), **versions}
 
     def _profile(self, settings: Settings, path: str) -> _Profile:
         """The selected rules, loaded; the same for all files under the same settings and per-file ignores."""

@@ -234,10 +234,15 @@ SECTIONS: dict[str, type] = {
 
 
 @cache
+def ordered_names() -> tuple[str, ...]:
+    """Every dotted field of the Plan in order: `method`, `model.name`, ..."""
+    return ("method", *(f"{section}.{item.name}" for section, kind in SECTIONS.items() for item in fields(kind)))
+
+
+@cache
 def field_names() -> frozenset[str]:
     """Every dotted field of the Plan: `adapter.r`, ..., and `method`."""
-    names = {f"{section}.{item.name}" for section, kind in SECTIONS.items() for item in fields(kind)}
-    return frozenset(names | {"method"})
+    return frozenset(ordered_names())
 
 
 def build(values: dict[str, Any]) -> Plan:

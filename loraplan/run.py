@@ -24,7 +24,7 @@ def check_run(
 
     Skips and rules that broke go into `result`, the codes of rules that judged the run into `ran`.
     """
-    facts = Facts(reading, inputs, versions, lambda now: _earlier(now, inputs, versions))
+    facts = run_facts(reading, inputs, versions)
     plan, path = reading.plan, reading.document.path
     full_fine_tuning = plan.adapter.method == "none"
     found: list[tuple[Rule, Finding]] = []
@@ -32,9 +32,11 @@ def check_run(
         if (full_fine_tuning and not rule.without_adapter) or (reading.hand_rolled and not rule.hand_rolled):
             continue
         try:
-            for finding in rule.check(plan, RunContext(facts, options)):
-                if preview or not finding.preview or rule.preview:
-                    found.append((rule, finding))
+            found.extend(
+                (rule, finding)
+                for finding in rule.check(plan, RunContext(facts, options))
+                if preview or rule.preview or not finding.preview
+            )
             ran.add(rule.code)
         except Skip as skip:
             need = needs_words(skip.need)
@@ -45,6 +47,11 @@ def check_run(
             result.failures.append(bug(path, f"rule {rule.code}", error))
     replaced = {code for rule, _ in found for code in rule.suppresses}
     return [place(rule, finding, reading.document, reading) for rule, finding in found if rule.code not in replaced]
+
+
+def run_facts(reading: Reading, inputs: Inputs, versions: dict[str, str]) -> Facts:
+    """The inputs of a run, none of them looked up yet."""
+    return Facts(reading, inputs, versions, lambda now: _earlier(now, inputs, versions))
 
 
 def place(rule: Rule, finding: Finding, document: Document, reading: Reading | None) -> Diagnostic:

@@ -79,7 +79,7 @@ class Registry:
         name = text.lower().replace("_", "-")
         if name in self.names:
             return self.names[name]
-        raise UnknownSelector(text, self._nearest(text))
+        raise UnknownSelector(text, self._nearest(text, (*self.codes, *self.names)))
 
     def codes_of(self, selector: str) -> tuple[frozenset[str], int]:
         """The codes that a selector means, and how specific it is: `ALL` 0, a prefix its length, a rule 1000."""
@@ -91,14 +91,17 @@ class Registry:
         except UnknownSelector:
             codes = frozenset(code for code in self.codes if code.startswith(upper)) if upper else frozenset()
             if not codes:
-                raise
+                prefixes = {code.rstrip("0123456789") for code in self.codes}
+                raise UnknownSelector(
+                    selector, self._nearest(selector, (*self.codes, *self.names, *prefixes))
+                ) from None
             return codes, len(upper)
 
-    def _nearest(self, text: str) -> str | None:
+    @staticmethod
+    def _nearest(text: str, words: Iterable[str]) -> str | None:
         from difflib import get_close_matches
 
-        prefixes = {code.rstrip("0123456789") for code in self.codes}
-        known = {item.lower(): item for item in (*self.codes, *self.names, *prefixes)}
+        known = {word.lower(): word for word in words}
         close = get_close_matches(text.lower(), known, n=1, cutoff=0.6)
         return known[close[0]] if close else None
 

@@ -79,11 +79,17 @@ def came_from(item: Diagnostic) -> str:
             return f"{item.key or item.field}, through an alias or variable that serves other places too"
         case Explicit():
             return f"{item.key or item.field}, written on line {item.line}"
-        case Default(framework=framework, versions=versions, source=source):
-            return f"{framework} default ({source}{_at(versions, source)})"
+        case Default() as default:
+            return default_words(default)
         case Derived(how=how, fields=fields):
             return f"derived from {', '.join(fields)}: {how}" if fields else f"derived: {how}"
     return f"{item.key} is not set" if item.key else ""
+
+
+def default_words(default: Default) -> str:
+    """`axolotl default (axolotl 0.19.0 src/...)`, the version named once."""
+    version = f" {default.versions}" if default.versions and default.versions not in default.source else ""
+    return f"{default.framework}{version} default ({default.source})"
 
 
 def remedy(item: Diagnostic) -> str:
@@ -165,7 +171,3 @@ def _note(name: str, text: str, margin: int, style: Style, paint: _Paint) -> Ite
     yield f"{' ' * margin} {paint('34', '=')} {paint('1', name)}: {lines[0]}"
     for line in lines[1:]:
         yield " " * len(head) + line
-
-
-def _at(versions: str, source: str) -> str:
-    return f", {versions}" if versions and versions not in source else ""

@@ -100,4 +100,7 @@ class Reading:
 
     def key(self, name: str) -> str:
         """The key a user of this format writes for a field, for messages."""
-        return self.keys.get(name, name)
+        if name in self.keys:
+            return self.keys[name]
+        explicit = self.explicit(name)
+        return ".".join(map(str, explicit.key_path)) if explicit is not None and explicit.key_path else name

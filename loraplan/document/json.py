@@ -1,4 +1,4 @@
-"""JSON, `//` and `/* */` comments tolerated: the standard library judges the text, tree-sitter says where things are."""
+"""JSON with comments tolerated: the standard library judges the text, tree-sitter says where things are."""
 
 from __future__ import annotations
 

@@ -98,11 +98,12 @@ def check(plan: Plan, ctx: Context) -> Checked:
     distributed = plan.distributed
     if not distributed.deepspeed or not distributed.fsdp:
         return
-    if not ctx.explicit("distributed.deepspeed", "distributed.fsdp"):
+    place = ctx.reading.explicit("distributed.fsdp")
+    if place is None or not ctx.explicit("distributed.deepspeed"):
         return
     deepspeed, fsdp = ctx.key("distributed.deepspeed"), ctx.key("distributed.fsdp")
     yield Finding(
         f"`{deepspeed}` and `{fsdp}` are both set: {ctx.reading.framework} refuses to start",
-        at="distributed.fsdp",
+        at=place.key_span or place.span,
         remedy=f"remove `{fsdp}` or `{deepspeed}`",
     )

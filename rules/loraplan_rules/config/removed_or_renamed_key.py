@@ -61,8 +61,8 @@ None.
 - axolotl 067b021, `src/axolotl/utils/schemas/deprecated.py`.
 
 ## What it does not flag
-Nothing at warning or above while the version is unknown: the same file is right for an older version. A key reported
-here is not reported as unknown too.
+Nothing at warning or above while the version is unknown: the same file is right for an older version. Keys that are only
+deprecated then are not mentioned at all. A key reported here is not reported as unknown too.
 
 ## Fix safety
 Safe: the new key means the same.
@@ -75,7 +75,9 @@ from loraplan.plan import Plan
 from loraplan.rule import Checked, Context, Evidence, Finding, Fix, RenameKey, Severity, rule
 
 _SEVERITY: dict[str, Severity] = {"raises": "error", "ignored": "warning", "works": "info"}
-_EFFECT = {"raises": "it stops the run", "ignored": "it is ignored", "works": "it still works, but is deprecated"}
+_EFFECT = {"raises": "it stops the run", "ignored": "it is ignored", "works": "it still works"}
+_WHAT = {"removed": "is gone from", "renamed": "has another name in", "deprecated": "is deprecated in"}
+_LISTED = 8
 
 
 @rule(
@@ -104,60 +106,54 @@ def check(plan: Plan, ctx: Context) -> Checked:
         if issue.kind == "unknown":
             continue
         version = ctx.version(issue.framework)
-        if version is None and issue.since is not None:
+        if version is None:
             assumed.append(issue)
             continue
-        stated = f"{issue.framework} {version}" if version is not None else issue.framework
+        use = _use(issue)
         yield Finding(
-            f"`{issue.key}` {_what(issue)} in {stated}: {_EFFECT[issue.effect]}",
+            f"`{issue.key}` {_WHAT[issue.kind]} {issue.framework} {version}: {_EFFECT[issue.effect]}",
             at=issue.span,
-            remedy=f"use `{issue.suggestion}`" if issue.suggestion else "remove it",
+            remedy=f"use `{use}`" if use else "remove it",
             severity=_SEVERITY[issue.effect],
             fix=_fix(issue),
         )
-    if assumed:
-        yield _note(assumed)
+    broken = [issue for issue in assumed if issue.effect != "works"]
+    if broken:
+        yield _note(broken, ctx)
 
 
-def _what(issue: KeyIssue) -> str:
-    return {"removed": "was removed", "renamed": "was renamed", "deprecated": "is deprecated"}.get(
-        issue.kind, "is not read"
+def _note(issues: list[KeyIssue], ctx: Context) -> Finding:
+    """One finding for all keys that matter only under a version that nobody stated."""
+    keys = ", ".join(
+        f"`{issue.key}` ({_since(issue) or ctx.reading.assumed_version}{f': `{use}`' if (use := _use(issue)) else ''})"
+        for issue in issues[:_LISTED]
+    )
+    more = f" and {len(issues) - _LISTED} more" if len(issues) > _LISTED else ""
+    stops = any(issue.effect == "raises" for issue in issues)
+    return Finding(
+        f"no version is stated; the newest {'stops at' if stops else 'ignores'} keys of an older one: {keys}{more}",
+        at=issues[0].span,
+        remedy="pin the version that you run, or use the new keys",
+        severity="info",
     )
 
 
 def _since(issue: KeyIssue) -> str:
     since = (issue.since or "").strip()
-    return since if since.startswith(issue.framework) else f"{issue.framework} {since}".strip()
+    return since if not since or since.startswith(issue.framework) else f"{issue.framework} {since}"
 
 
-def _note(issues: list[KeyIssue]) -> Finding:
-    """One finding for all keys that matter only under a version that nobody stated."""
-    parts = []
-    for effect in ("raises", "ignored", "works"):
-        for version in dict.fromkeys(_since(issue) for issue in issues if issue.effect == effect):
-            keys = ", ".join(
-                f"`{issue.key}`" + (f" (now `{issue.suggestion}`)" if issue.suggestion else "")
-                for issue in issues
-                if issue.effect == effect and _since(issue) == version
-            )
-            verb = {"raises": "stop the run", "ignored": "are ignored", "works": "are deprecated"}[effect]
-            parts.append(f"under {version}, {keys} {verb}")
-    first = min(issues, key=lambda issue: ("raises", "ignored", "works").index(issue.effect))
-    return Finding(
-        "; ".join(parts) + " (no version is stated; the newest is assumed)",
-        at=first.span,
-        remedy="pin the version you run, or use the new keys",
-        severity="info",
-    )
+def _use(issue: KeyIssue) -> str | None:
+    """What to write instead; a ratio keeps its value under the new key."""
+    if issue.suggestion and issue.suggestion.startswith("warmup_steps:"):
+        return "warmup_steps"
+    return issue.suggestion
 
 
 def _fix(issue: KeyIssue) -> Fix | None:
-    if not issue.suggestion:
+    use = _use(issue)
+    if not use or any(mark in use for mark in "()"):
         return None
-    key, separator, value = issue.suggestion.partition(": ")
-    if not key.replace("_", "").replace(".", "").replace("-", "").isalnum():
-        return None
+    key, _, value = use.partition(": ")
     leaf = key.rpartition(".")[2]
-    keeps_value = not separator or leaf == "warmup_steps"  # a ratio stays the same number under the new key
-    change = RenameKey(issue.span, leaf, None if keeps_value else value)
-    return Fix(f"rename it to {leaf}", (change,), "safe")
+    return Fix(f"rename it to {leaf}", (RenameKey(issue.span, leaf, value or None),), "safe")

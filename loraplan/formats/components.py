@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from loraplan.document import KeyPath, Mapping, find
 from loraplan.formats.table import Draft
 from loraplan.formats.values import Unresolved
-from loraplan.origin import Default
+from loraplan.origin import Default, Explicit
 
 _DTYPES = {
     "bf16": "bfloat16", "bfloat16": "bfloat16",
@@ -100,3 +101,16 @@ def folder_name(path: Any, *skip: str) -> str | None:
         return None
     parts = [part for part in path.replace("\\", "/").split("/") if part and part not in skip]
     return parts[-1] if parts else None
+
+
+def set_at(draft: Draft, field: str, value: Any, path: KeyPath) -> None:
+    """A field from a key path that goes through a list: `("datasets", 0, "sequence_len")`."""
+    node = find(draft.scope, path)
+    if value is None or node is None:
+        return
+    holder = find(draft.scope, path[:-1])
+    entry = holder.entry(str(path[-1])) if isinstance(holder, Mapping) else None
+    draft.values[field] = value
+    draft.origins[field] = Explicit(
+        draft.document.path, path, node.span, entry.key.span if entry else None, node.shared
+    )

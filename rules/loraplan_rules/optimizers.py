@@ -10,6 +10,9 @@ TRANSFORMERS_SCHEDULES = frozenset(
 )
 """Formats whose schedule name goes to transformers' `get_scheduler` unchanged."""
 
+TRAINING_ARGUMENTS = frozenset("trl hf-args unsloth python open-instruct chatglm llm-toolkit".split())
+"""Formats whose keys are those of the installed transformers' TrainingArguments."""
+
 # Their learning rate is relative, found by the optimizer itself, or on another scale.
 _OTHER_SCALE = ("prodigy", "dadapt", "d_adapt", "adafactor", "sgd", "muon", "lomo", "rmsprop", "adagrad", "adadelta",
                 "apollo", "galore", "ademamix", "sophia", "lion", "soap", "came", "automagic", "dion")  # fmt: skip

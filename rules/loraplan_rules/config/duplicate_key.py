@@ -103,7 +103,7 @@ def check(plan: Plan, ctx: Context) -> Checked:
         name = entry.key.text if entry is not None else document.text[problem.span.start : problem.span.end]
         where = f" in line {document.position(problem.related.start).line}" if problem.related is not None else ""
         yield Finding(
-            f"`{name}` already stands{where}: "
+            f"`{' '.join(name.split())}` already stands{where}: "
             + ("the same value twice" if same else "the value here replaces that one without a word"),
             at=problem.span,
             remedy="keep one of the two",

@@ -141,11 +141,13 @@ def check(plan: Plan, ctx: Context) -> Checked:
         return
     note = kind == "unknown" or (explicit and rate > options.warning)
     arch = ctx.arch_or_none
-    target = 1e-4 if arch is not None and arch.parameters >= _LARGE else 2e-4
+    large = arch is not None and arch.parameters >= _LARGE
+    target = 1e-4 if large or rate <= 1e-5 else 2e-4
     key = ctx.key("optimizer.learning_rate")
-    message = f"{ctx.said('optimizer.learning_rate')}: a rate for full fine-tuning, and LoRA needs about ten times that"
+    said = ctx.said("optimizer.learning_rate")
+    message = f"{said}: a rate for full fine-tuning; LoRA usually needs about ten times as much"
     if not explicit and _no_warmup_by_default(plan, ctx):
-        message += f"; warm-up is left at {ctx.reading.framework}'s default too, which is none"
+        message += "; warm-up is left at its default too, which is none"
     yield Finding(
         message,
         at="optimizer.learning_rate",

@@ -73,9 +73,10 @@ Unsafe: the first steps change.
 from __future__ import annotations
 
 from loraplan.derived import finite
+from loraplan.formats.table import version_in
 from loraplan.plan import Plan
 from loraplan.rule import Checked, Context, Evidence, Finding, Fix, Set, rule
-from loraplan_rules.optimizers import resumes, warms_up_itself
+from loraplan_rules.optimizers import TRAINING_ARGUMENTS, resumes, warms_up_itself
 
 _CONSTANT = ("constant", "none", "fixed")
 
@@ -121,23 +122,20 @@ def check(plan: Plan, ctx: Context) -> Checked:
     stated = ctx.explicit("schedule.warmup_ratio") or ctx.explicit("schedule.warmup_steps")
     if stated and _constant(plan):
         return
-    field = _field(ctx)
-    key = ctx.key(field)
+    field, remedy, fix = _remedy(ctx)
     if stated:
         said = ctx.said(field)
     elif hand_rolled:
         said = "no warm-up is written"
     else:
-        said = f"no warm-up ({ctx.reading.framework}'s default)"
-    share = "0.03" if field == "schedule.warmup_ratio" else "3 to 5 % of the steps"
+        default = ctx.reading.default("schedule.warmup_steps") or ctx.reading.default("schedule.warmup_ratio")
+        said = f"no warm-up ({default.framework if default else ctx.reading.framework} default)"
     yield Finding(
         f"{said}: the first steps run at the peak rate, {ctx.said('optimizer.learning_rate')}",
         at=field,
-        remedy=f"set {key} to {share}, as is customary",
+        remedy=f"{remedy}, as is customary",
         severity="info" if hand_rolled or rate < options.warning * (1 - 1e-9) else None,
-        fix=Fix(f"set {key} to 0.03", (Set("schedule.warmup_ratio", 0.03),), "unsafe")
-        if field == "schedule.warmup_ratio"
-        else None,
+        fix=fix,
     )
 
 
@@ -146,9 +144,17 @@ def _constant(plan: Plan) -> bool:
     return name in _CONSTANT or "constant" in name
 
 
-def _field(ctx: Context) -> str:
-    """The warm-up field that this format writes: a written one, else the ratio where there is a key for it."""
-    for name in ("schedule.warmup_ratio", "schedule.warmup_steps"):
-        if ctx.explicit(name):
-            return name
-    return "schedule.warmup_ratio" if "schedule.warmup_ratio" in ctx.reading.keys else "schedule.warmup_steps"
+def _remedy(ctx: Context) -> tuple[str, str, Fix | None]:
+    """The field to point at, what to write, and the change where the key to write is certain."""
+    ratio, steps = "schedule.warmup_ratio", "schedule.warmup_steps"
+    if ctx.reading.format in TRAINING_ARGUMENTS and not ctx.explicit(ratio):
+        version = ctx.version("transformers")
+        if version is None:
+            return steps, f"set {ctx.key(steps)} to 0.03 (before transformers 5: warmup_ratio)", None
+        if version_in(version, ">=5"):
+            change = Set(steps, 0.03)
+            return steps, f"set {ctx.key(steps)} to 0.03", Fix("warm up for 3 % of the steps", (change,), "unsafe")
+    if ratio in ctx.reading.keys and not ctx.explicit(steps):
+        fix = Fix("warm up for 3 % of the steps", (Set(ratio, 0.03),), "unsafe")
+        return ratio, f"set {ctx.key(ratio)} to 0.03", fix
+    return steps, f"set {ctx.key(steps)} to 3 to 5 % of the steps", None

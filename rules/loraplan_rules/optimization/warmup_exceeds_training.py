@@ -113,9 +113,9 @@ def check(plan: Plan, ctx: Context) -> Checked:
         return
     if (plan.schedule.name or "").lower() == "constant" and ctx.reading.format in TRANSFORMERS_SCHEDULES:
         return  # ignored there, which WRM003 says
-    steps = total_steps(plan)
+    steps = finite(total_steps(plan))
     if steps is None and not plan.data.packing:
-        steps = total_steps(plan, ctx.dataset_size)
+        steps = finite(total_steps(plan, ctx.dataset_size))
     if steps is None or steps <= 0 or warmup <= ctx.options.share * steps:
         return
     key = ctx.key("schedule.warmup_steps")

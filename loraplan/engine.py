@@ -207,16 +207,15 @@ class Checker:
         preview = over.preview or settings.preview
         selection = Selection(registry)
         origin = settings.path or ""
-        for where, select, extend, ignore in (
-            (origin, settings.select, settings.extend_select, settings.ignore),
-            ("", over.select, over.extend_select, over.ignore),
-        ):
-            try:
-                selection.apply(select, extend, ignore)
-                if where == origin:
-                    selection.drop(per_file)
-            except UnknownSelector as error:
-                raise SettingsError(where or "command line", "", str(error)) from error
+        where = origin
+        try:
+            selection.apply(settings.select, settings.extend_select, settings.ignore)
+            where = "command line"
+            selection.apply(over.select, over.extend_select, over.ignore)
+            where = origin
+            selection.drop(per_file)
+        except UnknownSelector as error:
+            raise SettingsError(where, "", str(error)) from error
         options = self._options(settings, registry)
         rules: list[tuple[Rule, dict[str, Any]]] = []
         own: set[str] = set()

@@ -19,7 +19,7 @@ def bug(path: str, doing: str, error: Exception) -> Failure:
         path,
         "bug",
         f"bug in LoRAPlan: {doing} raised {type(error).__name__} at {where}" + (f": {text}" if text else ""),
-        "the other rules were still run; please report it with the versions below",
+        "please report it with the versions below; everything else was still checked",
         details=(
             versions(),
             *(line for item in traceback.format_tb(error.__traceback__)[-3:] for line in item.splitlines()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from loraplan.context import Facts, Inputs, RunContext, needs_words
@@ -75,7 +76,7 @@ def place(rule: Rule, finding: Finding, document: Document, reading: Reading | N
         code=rule.code,
         name=rule.name,
         severity=finding.severity or rule.severity,
-        message=finding.message,
+        message=_masked(finding.message),
         end_line=end_line,
         end_column=end_column,
         span=Span(start, end),
@@ -85,8 +86,19 @@ def place(rule: Rule, finding: Finding, document: Document, reading: Reading | N
         key=reading.key(field) if reading is not None and field is not None else None,
         origin=reading.origins.get(field) if reading is not None and field is not None else None,
         fix=finding.fix,
-        source=document.line(line),
+        source=_masked(document.line(line)),
         run=reading.name if reading is not None else None,
+    )
+
+
+def _masked(text: str) -> str:
+    """Text without access tokens, its length kept: a report is shown in logs that more people read than the config."""
+    if "hf_" not in text and "sk-" not in text and "key" not in text.lower() and "token" not in text.lower():
+        return text
+    return re.sub(
+        r"(?<=hf_)[A-Za-z0-9]{20,}|(?<=sk-)[A-Za-z0-9_-]{20,}|(?<![0-9A-Za-z])[0-9a-fA-F]{40}(?![0-9A-Za-z])",
+        lambda match: "*" * len(match[0]),
+        text,
     )
 
 

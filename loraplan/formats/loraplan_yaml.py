@@ -27,7 +27,9 @@ def detect(root: Node, document: Document) -> str | None:
     fields = field_names()
     for section in keys - {"method"}:
         node = root.get(section)
-        if not isinstance(node, Mapping) or any(f"{section}.{name}" not in fields for name in node.keys()):
+        if not isinstance(node, Mapping):
+            return None
+        if any(f"{section}.{entry.key.text}" not in fields for entry in node.entries):
             return None
     return "the Plan's sections"
 

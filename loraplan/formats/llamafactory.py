@@ -9,7 +9,6 @@ from loraplan.formats import training_arguments
 from loraplan.formats.reading import Reading
 from loraplan.formats.table import Draft, Versions
 from loraplan.formats.values import Unresolved
-from loraplan.origin import Default
 
 SIGNATURE = "`model_name_or_path` with `stage`, `finetuning_type` or `template`; or `model` with `peft_config`"
 
@@ -164,10 +163,6 @@ def _v1(root: Mapping, document: Document, signature: str, versions: Versions) -
         draft.set("data.padding_free", True, "batching_strategy")
     training_arguments.settle(draft, ratio_steps=False)
     draft.fill_defaults()
-    if name != "lora":
-        for field in [field for field in draft.values if field.startswith("adapter.") and field != "adapter.method"]:
-            if isinstance(draft.origins[field], Default):
-                draft.drop(field)
     draft.facts["launcher"] = "v1"
     if draft.raw("peft_config.export_dir"):
         draft.facts["no_training"] = True

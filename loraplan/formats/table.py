@@ -127,12 +127,14 @@ class Draft:
         """Dotted keys that were read, whatever became of their value."""
         self.unreadable: set[str] = set()
         """Fields written with a value that is not known or does not fit; no default takes its place."""
+        self.overrides: dict[str, Node] = {}
+        """Dotted key -> the node that stands in for a list of alternatives in this run."""
 
     # -- looking into the file
 
     def node(self, key: str) -> Node | None:
         """The node at a dotted key, or None."""
-        return find(self.scope, tuple(key.split(".")))
+        return self.overrides.get(key) or find(self.scope, tuple(key.split(".")))
 
     def raw(self, key: str) -> Any:
         """The value at a dotted key as the framework's loader types it; None where absent or null."""
@@ -170,11 +172,17 @@ class Draft:
 
     def default(self, field: str, value: Any, source: str, key: str | None = None, versions: str | None = None) -> None:
         """A framework default for a field that has no value yet."""
-        if value is not None and field not in self.values and field not in self.unreadable:
+        if value is not None and self._open(field):
             self.values[field] = value
             self.origins[field] = Default(
                 self.table["framework"], versions or self.table["version"], source, key or self.key_of(field)
             )
+
+    def _open(self, field: str) -> bool:
+        """Whether a default may fill a field: not where a value is written, nor an adapter's where none is trained."""
+        if field in self.values or field in self.unreadable:
+            return False
+        return not field.startswith("adapter.") or self.values.get("adapter.method") != "none"
 
     def drop(self, field: str) -> None:
         """Forget a field."""
@@ -219,7 +227,7 @@ class Draft:
             value, field = row.get("default"), row["field"]
             if "methods" in row and self.values.get("method") not in row["methods"]:
                 continue
-            if value is not None and field and field not in self.values and field not in self.unreadable:
+            if value is not None and field and self._open(field):
                 self.values[field] = tuple(value) if isinstance(value, list) else value
                 self.origins[field] = Default(
                     row.get("framework", self.table["framework"]),
@@ -329,7 +337,7 @@ class Draft:
                 number = to_float(value)
                 if number is None:
                     return self._wrong(field, node, "a number") if not isinstance(value, list | dict) else None
-                if isinstance(value, str) and not self.coerces and self.document.syntax == "yaml":
+                if isinstance(value, str) and not self.coerces and self.document.syntax in ("yaml", "json"):
                     self._issue("string-number", field, node, "a number")
                     self.unreadable.discard(field)
                 if kind == "int" and isinstance(number, float) and number.is_integer() and abs(number) < 2**63:

@@ -50,7 +50,7 @@ None.
 
 ## What it does not flag
 Frameworks that convert: axolotl (pydantic), LLaMA-Factory, torchtune and oumi (OmegaConf), TRL's command line
-(argparse), mlx-lm (its own resolver). In hand-rolled files, whose loader is unknown, it is one note a file.
+(argparse), mlx-lm (its own resolver). In hand-rolled files, whose loader is unknown, it is one note a run.
 
 ## Fix safety
 Safe: the number is the one that was written.

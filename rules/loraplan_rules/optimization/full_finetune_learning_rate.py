@@ -130,8 +130,11 @@ def check(plan: Plan, ctx: Context) -> Checked:
     kind = family(plan)
     if rate is None or rate <= 0 or kind not in ("sft", "classification", "unknown") or not adam_like(plan):
         return
-    if plan.adapter.loraplus_lr_ratio or resumes(plan):
+    adapter = plan.adapter
+    if adapter.loraplus_lr_ratio or resumes(plan):
         return
+    if adapter.method is None and adapter.r is None and adapter.alpha is None and adapter.target_modules is None:
+        return  # nothing says that this run has an adapter
     options = ctx.options
     explicit = ctx.explicit("optimizer.learning_rate")
     if rate >= (options.note if explicit else options.default):

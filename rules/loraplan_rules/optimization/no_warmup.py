@@ -132,7 +132,7 @@ def check(plan: Plan, ctx: Context) -> Checked:
         said = f"no warm-up ({default.framework if default else ctx.reading.framework} default)"
     yield Finding(
         f"{said}: the first steps run at the peak rate, {ctx.said('optimizer.learning_rate')}",
-        at=field,
+        at="optimizer.learning_rate" if hand_rolled and not stated else field,
         remedy=f"{remedy}, as is customary",
         severity="info" if hand_rolled or rate < options.warning * (1 - 1e-9) else None,
         fix=fix,
@@ -154,7 +154,7 @@ def _remedy(ctx: Context) -> tuple[str, str, Fix | None]:
         if version_in(version, ">=5"):
             change = Set(steps, 0.03)
             return steps, f"set {ctx.key(steps)} to 0.03", Fix("warm up for 3 % of the steps", (change,), "unsafe")
-    if ratio in ctx.reading.keys and not ctx.explicit(steps):
+    if ctx.explicit(ratio) or (ratio in ctx.reading.keys and not ctx.explicit(steps)):
         fix = Fix("warm up for 3 % of the steps", (Set(ratio, 0.03),), "unsafe")
         return ratio, f"set {ctx.key(ratio)} to 0.03", fix
     return steps, f"set {ctx.key(steps)} to 3 to 5 % of the steps", None

@@ -39,13 +39,9 @@ def comments(document: Document) -> Iterator[tuple[Span, str]]:
     """The comments that speak to LoRAPlan; the parser is asked only where the text has the word at all."""
     if _MARK not in document.text:
         return
-    if document.comments:
-        found: Iterable[tuple[Span, str]] = document.comments
-    else:
-        from loraplan.document.comments import comment_lines
+    from loraplan.document.comments import comment_lines
 
-        found = comment_lines(document)
-    for span, text in found:
+    for span, text in comment_lines(document):
         if _MEANT.search(text):
             yield span, text
 

@@ -113,24 +113,22 @@ def check(plan: Plan, ctx: Context) -> Checked:
     four_bit = quantization.load_in_4bit or (quantization.bits == 4 and quantization.method == "bnb")
     if not four_bit or quantization.method not in (None, "bnb"):
         return
-    compute = (quantization.compute_dtype or "").lower()
-    unset = compute == "" and bool(ctx.reading.facts.get("bnb_section"))
-    if compute not in ("float32", "fp32") and not unset:
+    if (quantization.compute_dtype or "").lower() not in ("float32", "fp32"):
         return
     training, field = _training_dtype(plan)
-    if training is None and not (unset and ctx.reading.hand_rolled):
+    assumed = ctx.reading.hand_rolled and not ctx.explicit("quantization.compute_dtype")
+    if training is None and not assumed:
         return
     stated = field is not None and ctx.explicit(field)
     at = "quantization.compute_dtype"
     if at not in ctx.reading.keys and not ctx.explicit(at):
         at = "model.dtype"
-    said = "no compute dtype, so bitsandbytes' float32" if unset else ctx.said("quantization.compute_dtype")
     while_ = f" while training runs in {training}" if training else ""
     yield Finding(
-        f"{said}: the 4-bit layers multiply in float32{while_}, which is slow",
+        f"{ctx.said('quantization.compute_dtype')}: the 4-bit layers multiply in float32{while_}, which is slow",
         at=at,
         remedy=f"set {ctx.key(at)} to {training or 'the training dtype'}",
-        severity="info" if ctx.reading.hand_rolled and unset and not stated else None,
+        severity="info" if assumed and not stated else None,
         fix=Fix(f"set {ctx.key(at)} to {training}", (Set(at, training),), "safe" if stated else "unsafe")
         if training
         else None,

@@ -103,15 +103,12 @@ def check(plan: Plan, ctx: Context) -> Checked:
     quantization = plan.quantization
     if not (quantization.load_in_4bit or quantization.bits == 4) or quantization.method not in (None, "bnb"):
         return
-    kind = (quantization.quant_type or "").lower()
-    section = bool(ctx.reading.facts.get("bnb_section"))
-    if kind != "fp4" and not (kind == "" and section):
+    if (quantization.quant_type or "").lower() != "fp4":
         return
-    said = ctx.said("quantization.quant_type") if kind else "no quantization type, so bitsandbytes' fp4"
     certain = ctx.explicit("quantization.quant_type") or not ctx.reading.hand_rolled
     dtype = ctx.explicit("precision.bf16") or ctx.explicit("precision.fp16") or ctx.explicit("model.dtype")
     yield Finding(
-        f"{said}: FP4 rounds normally distributed weights more coarsely than NF4 at the same memory",
+        f"{ctx.said('quantization.quant_type')}: FP4 rounds normally distributed weights more coarsely than NF4 at the same memory",
         at="quantization.quant_type",
         remedy=f"set {ctx.key('quantization.quant_type')} to nf4",
         severity=None if certain or dtype else "info",

@@ -15,7 +15,7 @@ from loraplan.document import Document, Entry, KeyPath, Mapping, Node, Scalar, S
 from loraplan.formats import training_arguments
 from loraplan.formats.reading import Reading
 from loraplan.formats.table import Draft, Versions
-from loraplan.formats.values import Unresolved, to_bool
+from loraplan.formats.values import to_bool
 from loraplan.origin import Default, Explicit
 
 SIGNATURE = "`lora_alpha` or `lora_r` anywhere, or a section `lora`, `peft`, `qlora`, `lora_config` or `bnb_config`"
@@ -214,9 +214,7 @@ def _switches(draft: Draft, found: list[_Found]) -> None:
     for path, entry, kind, _ in found:
         if not isinstance(entry.value, Scalar):
             continue
-        name, value = entry.key.text.lower(), draft.convert(entry.value, "lower", "adapter.method")
-        if not isinstance(value, str) or isinstance(value, Unresolved):
-            continue
+        name, value = entry.key.text.lower(), entry.value.text.lower()
         place = Explicit(draft.document.path, draft.scope_path + path, entry.value.span, entry.key.span)
         words = name in ("method", "peft_method", "finetuning_type", "peft_type", "adapter", "fine_tuning_method")
         if words and (kind in ("", "lora", "train") or len(path) == 1):

@@ -30,7 +30,10 @@ from typing import Any
 
 from loraplan.document import Document, Entry, KeyPath, Mapping, Node, Scalar, Sequence, Span, find
 from loraplan.formats.reading import Effect, KeyIssue, Reading, ValueIssue
-from loraplan.formats.values import Loader, Unresolved, plain, scalar_value, to_bool, to_float
+from loraplan.formats.spelling import edit_distance as edit_distance
+from loraplan.formats.spelling import nearest
+from loraplan.formats.typed import EXPECTED, Problem, typed
+from loraplan.formats.values import Loader, plain
 from loraplan.origin import Default, Derived, Explicit, Origin
 from loraplan.plan import build
 
@@ -259,9 +262,13 @@ class Draft:
                         row["effect"], row.get("use"), row.get("versions"), row.get("source"),
                     )
                 )  # fmt: skip
+        self._unknown(changed, tolerate, near_only=near_only)
+
+    def _unknown(self, changed: Iterable[str], tolerate: frozenset[str], *, near_only: bool) -> None:
         effect = self.table.get("unknown_keys")
         if effect is None:
             return
+        framework = self.table["framework"]
         by_section: dict[str, set[str]] = {section: set(keys) for section, keys in self.table.get("known", {}).items()}
         for key in [row["key"] for row in self.table["keys"]] + list(changed):
             parts = key.split(".")
@@ -277,10 +284,9 @@ class Draft:
                 dotted = f"{section}.{name}" if section else name
                 if name in known or dotted in self.used or name in tolerate or name == "<<":
                     continue
-                nearest = _nearest(name, known)
-                if nearest is not None or not near_only:
-                    framework = self.table["framework"]
-                    self.key_issues.append(KeyIssue("unknown", dotted, entry.key.span, framework, effect, nearest))
+                close = nearest(name, known)
+                if close is not None or not near_only:
+                    self.key_issues.append(KeyIssue("unknown", dotted, entry.key.span, framework, effect, close))
 
     def finish(self) -> Reading:
         """The finished Reading."""
@@ -318,121 +324,18 @@ class Draft:
             hand_rolled=self.hand_rolled,
         )
 
-    # -- typing
-
     def convert(self, node: Node, kind: str, field: str) -> Any:
         """A node as the type of its field; what does not fit becomes a value issue and None."""
-        if kind == "text":  # a template: its braces are no placeholders of the config
-            return node.text if isinstance(node, Scalar) and plain(node, self.loader) is not None else None
-        value = plain(node, self.loader)
-        if value is None or (value == "" and kind not in ("str", "lower")):
-            return None
-        if isinstance(value, Unresolved):
-            self._issue("unresolved", field, node, kind)
-            return None
-        match kind:
-            case "int" | "float":
-                if isinstance(value, bool):
-                    return self._wrong(field, node, "a number")
-                number = to_float(value)
-                if number is None:
-                    return self._wrong(field, node, "a number") if not isinstance(value, list | dict) else None
-                if isinstance(value, str) and not self.coerces and self.document.syntax in ("yaml", "json"):
-                    self._issue("string-number", field, node, "a number")
-                    self.unreadable.discard(field)
-                if kind == "int" and isinstance(number, float) and number.is_integer() and abs(number) < 2**63:
-                    return int(number)
-                return number
-            case "bool":
-                flag = to_bool(value)
-                return flag if flag is not None else self._wrong(field, node, "true or false")
-            case "present":
-                return bool(value)
-            case "str" | "lower":
-                if isinstance(value, list | dict):
-                    return None
-                text = str(value) if not isinstance(value, bool) else str(value).lower()
-                return text.lower() if kind == "lower" else text
-            case "dtype":
-                return dtype(value)
-            case "strs":
-                return _strings(value)
-            case "targets":
-                if isinstance(value, str):
-                    return value
-                return _strings(value)
-            case "ints":
-                items = value if isinstance(value, list) else [value]
-                numbers = [to_float(item) for item in items]
-                return tuple(int(number) for number in numbers if number is not None and abs(number) < 2**63) or None
-            case "numbers":  # a pattern: name -> number
-                if not isinstance(value, dict):
-                    return None
-                pairs = {str(name): to_float(number) for name, number in value.items()}
-                return {name: number for name, number in pairs.items() if number is not None} or None
-        raise ValueError(f"unknown type {kind!r} in a table")
+        value, problem = typed(node, kind, self.loader)
+        if problem is not None:
+            strings_are_cast = self.coerces or self.document.syntax not in ("yaml", "json")
+            if problem != "string-number" or not strings_are_cast:
+                self._issue(problem, field, node, EXPECTED.get(kind, kind))
+            if problem != "string-number":
+                self.unreadable.add(field)
+        return value
 
-    def _wrong(self, field: str, node: Node, expected: str) -> None:
-        self._issue("wrong-type", field, node, expected)
-
-    def _issue(self, kind: Any, field: str, node: Node, expected: str) -> None:
-        self.unreadable.add(field)
+    def _issue(self, kind: Problem, field: str, node: Node, expected: str) -> None:
         text = node.text if isinstance(node, Scalar) else "[...]" if isinstance(node, Sequence) else "{...}"
         effect: Effect = "works" if kind == "unresolved" or self.hand_rolled else "raises"
         self.value_issues.append(ValueIssue(kind, field, text, node.span, expected, effect))
-
-
-_DTYPES = {
-    "bf16": "bfloat16", "bfloat16": "bfloat16",
-    "fp16": "float16", "float16": "float16", "half": "float16",
-    "fp32": "float32", "float32": "float32", "float": "float32",
-}  # fmt: skip
-
-
-def dtype(value: Any) -> str | None:
-    """A dtype's one name: `bf16` and `torch.bfloat16` are `bfloat16`; other names are kept."""
-    if not isinstance(value, str) or isinstance(value, Unresolved) or not value:
-        return None
-    name = value.strip().lower().removeprefix("torch.").removeprefix("${oc.torch:")
-    return _DTYPES.get(name, name)
-
-
-def _strings(value: Any) -> tuple[str, ...] | None:
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    if isinstance(value, list):
-        return tuple(str(item) for item in value if isinstance(item, str | int | float))
-    return None
-
-
-def _nearest(name: str, known: Iterable[str]) -> str | None:
-    """The one known key within edit distance 2 (1 for short keys), else None."""
-    limit = 1 if len(name) < 6 else 2
-    close = [(distance, key) for key in known if (distance := edit_distance(name, key, limit)) <= limit]
-    close.sort()
-    if not close or (len(close) > 1 and close[0][0] == close[1][0]):
-        return None
-    return close[0][1]
-
-
-def edit_distance(left: str, right: str, limit: int) -> int:
-    """Optimal string alignment distance (a swap of neighbours counts 1); `limit + 1` when it is larger than `limit`."""
-    if abs(len(left) - len(right)) > limit:
-        return limit + 1
-    before: list[int] = []
-    row = list(range(len(right) + 1))
-    for i, a in enumerate(left, 1):
-        above, before, row = before, row, [i]
-        for j, b in enumerate(right, 1):
-            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (a != b))
-            if i > 1 and j > 1 and a == right[j - 2] and left[i - 2] == b:
-                cost = min(cost, above[j - 2] + 1)
-            row.append(cost)
-        if min(row) > limit:
-            return limit + 1
-    return min(row[-1], limit + 1)
-
-
-def scalar(node: Node | None, loader: Loader) -> Any:
-    """A scalar's value, or None for anything else."""
-    return scalar_value(node, loader) if isinstance(node, Scalar) else None

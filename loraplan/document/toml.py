@@ -65,7 +65,7 @@ class _Builder:
         if self.base:
             problems = (Problem("encoding", "a byte order mark, which TOML loaders refuse", Span(0, 1)),)
         roots = (_frozen(top),) if top.entries else ()
-        return Document(self.path, "toml", self.text, roots, problems, tuple(self.comments))
+        return Document(self.path, "toml", self.text, roots, problems, tuple(sorted(self.comments)))
 
     def _validate(self) -> None:
         # A key of many parts makes tomllib's memory grow with their square.

@@ -148,7 +148,7 @@ def test_endless_standard_input_is_refused(monkeypatch):
         ("a.py", "", "python"),
         ("run", "#!/bin/bash\nswift sft", "shell"),
         ("run", "#!/usr/bin/env python3\nx = 1", "python"),
-        ("-", "\ufeff\n {\"r\": 8}", "json"),
+        ("-", '\ufeff\n {"r": 8}', "json"),
         ("-", "{r: 8}", "yaml"),
         ("-", "lora_r: 8", "yaml"),
         ("-", "# [a]\nlora_r: 8", "yaml"),

@@ -40,7 +40,9 @@ def error(text):
 
 
 def test_spans_by_example():
-    text = "# c\nmodel: é✓😀 # x\nlora:\n  r: 16\n  targets: [q, 'v']\n  list:\n  - a: 1\n    b: \"2\"\n\n# end\nlast: \n"
+    text = (
+        "# c\nmodel: é✓😀 # x\nlora:\n  r: 16\n  targets: [q, 'v']\n  list:\n  - a: 1\n    b: \"2\"\n\n# end\nlast: \n"
+    )
     assert sources(text) == {
         (): (2, 1, text[4:].rstrip("\n ")),
         ("model",): (2, 8, "é✓😀"),
@@ -72,7 +74,9 @@ def test_byte_order_mark_and_line_endings_do_not_shift(bom, newline):
 
 
 def test_styles_tags_and_text():
-    root = parse("a: 2e-4\nb: '2e-4'\nc: \"\\u00e9\"\nd: >\n  x\n  y\ne: !!float 1\nf: !include x.yml\n", "a.yml").roots[0]
+    root = parse(
+        "a: 2e-4\nb: '2e-4'\nc: \"\\u00e9\"\nd: >\n  x\n  y\ne: !!float 1\nf: !include x.yml\n", "a.yml"
+    ).roots[0]
     found = [(entry.value.text, entry.value.style, entry.value.tag) for entry in root.entries]
     assert found == [
         ("2e-4", "plain", None),
@@ -146,7 +150,9 @@ def test_a_quoted_merge_key_is_a_key():
 
 def test_duplicate_keys_are_a_problem():
     document = parse("r: 8\nx: {a: 1, a: 2}\nr: 16\n", "a.yml")
-    assert [(p.kind, document.position(p.span.start), document.position(p.related.start)) for p in document.problems] == [
+    assert [
+        (p.kind, document.position(p.span.start), document.position(p.related.start)) for p in document.problems
+    ] == [
         ("duplicate-key", (2, 11), (2, 5)),
         ("duplicate-key", (3, 1), (1, 1)),
     ]
@@ -194,7 +200,7 @@ def test_unknown_tags_on_collections_do_not_crash():
         ("a:\n\tb: 1\n", (2, 1), "line 2 is indented with a tab"),
         ("a:\n  b: 1\n \tc: 2\n", (3, 2), "line 3 is indented with a tab"),
         ("a: 1\nb: c: 2\n", (2, 5), "a ':' where no key can stand"),
-        ("a: \"x\nb: 1\n", (1, 4), "a quote that is never closed"),
+        ('a: "x\nb: 1\n', (1, 4), "a quote that is never closed"),
         ("a: [1,\nb: 2\n", (1, 4), "a bracket that is never closed"),
         ("a: @x\n", (1, 4), "'@' cannot start a value"),
         ("{% if x %}\n", (1, 2), "'%' cannot start a value"),

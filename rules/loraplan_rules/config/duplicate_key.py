@@ -87,7 +87,7 @@ from loraplan.rule import Checked, Context, Evidence, Finding, rule
     ),
     without_adapter=True,
 )
-def check(plan: Plan, ctx: Context) -> Checked:
+def check(_plan: Plan, ctx: Context) -> Checked:
     reading = ctx.reading
     document = reading.document
     problems = [problem for problem in document.problems if problem.kind == "duplicate-key"]

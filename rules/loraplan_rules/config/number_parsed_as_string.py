@@ -83,7 +83,7 @@ from loraplan.rule import Checked, Context, Evidence, Finding, Fix, Set, rule
     ),
     without_adapter=True,
 )
-def check(plan: Plan, ctx: Context) -> Checked:
+def check(_plan: Plan, ctx: Context) -> Checked:
     soft: list[ValueIssue] = []
     for issue in ctx.reading.value_issues:
         if issue.kind == "wrong-type" and issue.expected == "a number" and _meant_as_number(issue.text):

@@ -61,8 +61,8 @@ None.
 - axolotl 067b021, `src/axolotl/utils/schemas/deprecated.py`.
 
 ## What it does not flag
-Nothing at warning or above while the version is unknown: the same file is right for an older version. Keys that are only
-deprecated then are not mentioned at all. A key reported here is not reported as unknown too.
+Nothing at warning or above while the version is unknown: the same file is right for an older version. Keys that are
+only deprecated then are not mentioned at all. A key reported here is not reported as unknown too.
 
 ## Fix safety
 Safe: the new key means the same.
@@ -100,7 +100,7 @@ _LISTED = 8
     ),
     without_adapter=True,
 )
-def check(plan: Plan, ctx: Context) -> Checked:
+def check(_plan: Plan, ctx: Context) -> Checked:
     assumed: list[KeyIssue] = []
     for issue in ctx.reading.key_issues:
         if issue.kind == "unknown":

@@ -90,14 +90,13 @@ from loraplan.rule import Checked, Context, Evidence, Finding, rule
     ),
     without_adapter=True,
 )
-def check(plan: Plan, ctx: Context) -> Checked:
+def check(_plan: Plan, ctx: Context) -> Checked:
     text = ctx.reading.document.text
-    lowered = text.lower()
     if "hf_" in text:
         for match in _pattern("hf").finditer(text):
             if _random(match[1]):
                 yield _finding("a Hugging Face token", Span(match.start(), match.end()))
-    if "key" in lowered or "token" in lowered:
+    if any(word in text for word in ("key", "KEY", "Key", "token", "TOKEN", "Token")):
         for match in _pattern("hex").finditer(text):
             if _random(match[1]):
                 yield _finding("an API key", Span(match.start(1), match.end(1)))

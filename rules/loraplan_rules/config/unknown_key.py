@@ -98,7 +98,7 @@ _LISTED = 8
     ),
     without_adapter=True,
 )
-def check(plan: Plan, ctx: Context) -> Checked:
+def check(_plan: Plan, ctx: Context) -> Checked:
     reading = ctx.reading
     issues = [issue for issue in reading.key_issues if issue.kind == "unknown"]
     if not issues:

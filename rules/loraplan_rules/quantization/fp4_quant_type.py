@@ -108,7 +108,7 @@ def check(plan: Plan, ctx: Context) -> Checked:
     certain = ctx.explicit("quantization.quant_type") or not ctx.reading.hand_rolled
     dtype = ctx.explicit("precision.bf16") or ctx.explicit("precision.fp16") or ctx.explicit("model.dtype")
     yield Finding(
-        f"{ctx.said('quantization.quant_type')}: FP4 rounds normally distributed weights more coarsely than NF4 at the same memory",
+        f"{ctx.said('quantization.quant_type')}: FP4 rounds weights more coarsely than NF4 in the same memory",
         at="quantization.quant_type",
         remedy=f"set {ctx.key('quantization.quant_type')} to nf4",
         severity=None if certain or dtype else "info",

@@ -34,8 +34,9 @@ _FUSED = {
     "liger_cross_entropy": "liger",
     "unsloth_cross_entropy_loss": "unsloth",
 }
-_MODEL = "axolotl 0.19.0 src/axolotl/loaders/model.py"
-_WARMUP = "axolotl 0.19.0 src/axolotl/core/builders/base.py: min(int(0.03 * steps), 100), so capped at 100 steps"
+_CONFIG = "axolotl/utils/schemas/config.py@0.19.0"
+_MODEL = "axolotl/loaders/model.py@0.19.0"
+_WARMUP = "axolotl/core/builders/base.py@0.19.0: min(int(0.03 * steps), 100), so capped at 100 steps"
 
 
 def detect(root: Node, document: Document) -> str | None:
@@ -113,7 +114,7 @@ def _adapter(draft: Draft) -> None:
     elif draft.has("adapter") and not isinstance(kind, Unresolved):
         draft.set("adapter.method", "none", "adapter")
     else:
-        draft.default("adapter.method", "none", "axolotl 0.19.0 src/axolotl/utils/schemas/peft.py", "adapter")
+        draft.default("adapter.method", "none", "axolotl/utils/schemas/peft.py@0.19.0", "adapter")
     if draft.raw("lora_target_linear") is True:
         draft.set("adapter.target_modules", "all-linear", "lora_target_linear")
     if "adapter.target_modules" in draft.values and draft.values["adapter.target_modules"] == ():
@@ -123,7 +124,7 @@ def _adapter(draft: Draft) -> None:
         if "adapter.init" not in draft.values:
             draft.set("adapter.init", "loftq", "peft.loftq_config")
     if draft.values["adapter.method"] == "lora":
-        draft.default("adapter.bias", "none", "axolotl 0.19.0 src/axolotl/loaders/adapter.py _build_peft_lora_config")
+        draft.default("adapter.bias", "none", "axolotl/loaders/adapter.py@0.19.0: _build_peft_lora_config")
 
 
 def _precision(draft: Draft) -> None:
@@ -142,9 +143,7 @@ def _precision(draft: Draft) -> None:
     elif draft.raw("bfloat16") is True:
         draft.set("precision.bf16", True, "bfloat16")
     else:
-        draft.default(
-            "precision.bf16", True, "axolotl 0.19.0 utils/schemas/config.py: `auto`, on where the GPU has bf16", "bf16"
-        )
+        draft.default("precision.bf16", True, f"{_CONFIG}: `auto`, on where the GPU has bf16", "bf16")
     tf32 = draft.raw("tf32")
     if isinstance(tf32, bool):
         draft.set("precision.tf32", tf32, "tf32")
@@ -172,8 +171,7 @@ def _checkpointing(draft: Draft) -> None:
         flag = value is True or str(value).lower() in ("true", "yes", "1")
         draft.set("precision.gradient_checkpointing", flag, "gradient_checkpointing")
     else:
-        source = "axolotl 0.19.0 src/axolotl/utils/schemas/config.py"
-        draft.default("precision.gradient_checkpointing", False, source, "gradient_checkpointing")
+        draft.default("precision.gradient_checkpointing", False, _CONFIG, "gradient_checkpointing")
 
 
 def _quantization(draft: Draft) -> None:

@@ -40,7 +40,7 @@ _LORA_SECTIONS = ("lora", "qlora", "peft", "lora_config", "peft_config", "lora_p
 _SIGNS = ("lora_alpha", "lora_r", "lora_rank")
 _BESIDE = frozenset(("r", "rank", "target_modules", "modules_to_save", "task_type", "bias"))
 _OTHER_TOOLS = frozenset(("jobs", "services", "stages", "repos", "compute_environment", "apiVersion", "lora_modules"))
-_BNB = "transformers 5.23.0 utils/quantization_config.py BitsAndBytesConfig"
+_BNB = "transformers/utils/quantization_config.py@5.23.0: BitsAndBytesConfig"
 
 
 class _Found(NamedTuple):

@@ -151,7 +151,7 @@ def quantization(draft: Draft) -> None:
 
 def _qlora_py(draft: Draft) -> None:
     """What artidoro/qlora 7f4e95a does in code: targets, compute dtype, length."""
-    script = "qlora.py (artidoro/qlora 7f4e95a) get_accelerate_model"
+    script = "qlora.py@7f4e95a: get_accelerate_model"
     draft.default("adapter.method", "lora", script, "full_finetune")
     if draft.values.get("adapter.method") == "lora":
         draft.default("adapter.target_modules", "all-linear", script)

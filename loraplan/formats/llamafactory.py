@@ -15,7 +15,6 @@ SIGNATURE = "`model_name_or_path` with `stage`, `finetuning_type` or `template`;
 _FLAT = ("stage", "finetuning_type", "template", "cutoff_len", "lora_rank")
 _V1 = frozenset("model_class dist_config kernel_config quant_config train_dataset sample_backend init_config".split())
 _OPEN_INSTRUCT = frozenset(("use_lora", "dataset_mixer_list", "with_tracking", "use_qlora"))
-_HPARAMS = "llamafactory 0.9.5 hparams/"
 
 
 def detect(root: Node, document: Document) -> str | None:
@@ -69,7 +68,7 @@ def _flat(root: Mapping, document: Document, signature: str, versions: Versions)
     _alpha(draft)
     if "data.packing" not in draft.values and "data.packing" not in draft.unreadable:
         packing = draft.values.get("method") == "pt"
-        draft.default("data.packing", packing, f"{_HPARAMS}parser.py: on for stage pt alone", "packing")
+        draft.default("data.packing", packing, "llamafactory/hparams/parser.py@0.9.5: on for stage pt alone", "packing")
     _no_training(draft)
     draft.check_keys(near_only="llamafactory" not in versions)
     return draft.finish()
@@ -91,7 +90,7 @@ def _alpha(draft: Draft) -> None:
         draft.drop("adapter.alpha")
     rank = draft.values.get("adapter.r")
     if rank is not None:
-        source = f"{_HPARAMS}finetuning_args.py __post_init__: lora_rank * 2"
+        source = "llamafactory/hparams/finetuning_args.py@0.9.5: __post_init__, lora_rank * 2"
         draft.default("adapter.alpha", rank * 2, source, "lora_alpha")
 
 
@@ -102,7 +101,7 @@ def _checkpointing(draft: Draft) -> None:
     if isinstance(disabled, bool):
         draft.set("precision.gradient_checkpointing", not disabled, "disable_gradient_checkpointing")
     elif not isinstance(disabled, Unresolved):
-        source = f"{_HPARAMS}model_args.py disable_gradient_checkpointing"
+        source = "llamafactory/hparams/model_args.py@0.9.5"
         draft.default("precision.gradient_checkpointing", True, source, "disable_gradient_checkpointing")
     if draft.raw("use_unsloth_gc") is True:
         draft.set("precision.checkpointing_kind", "unsloth", "use_unsloth_gc")

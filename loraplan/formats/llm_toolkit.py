@@ -14,7 +14,7 @@ SIGNATURE = "`model.hf_model_ckpt` with sections `lora` and `training.training_a
 
 _MAX_RUNS = 16
 """A grid beyond this many combinations is read no further: rules say the same of the rest."""
-_SOURCE = "LLM-Finetuning-Toolkit 050e968 llmtune/pydantic_models/config_model.py BitsAndBytesConfig"
+_SOURCE = "llmtune/pydantic_models/config_model.py@050e968: BitsAndBytesConfig"
 
 
 def detect(root: Node, document: Document) -> str | None:

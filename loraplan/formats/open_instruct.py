@@ -12,7 +12,7 @@ from loraplan.formats.values import to_bool
 
 SIGNATURE = "`model_name_or_path` with `use_lora`, `with_tracking`, `checkpointing_steps` or `dataset_mixer_list`"
 
-_SOURCE = "open-instruct 00f6b60 open_instruct/finetune.py"
+_SOURCE = "open_instruct/finetune.py@00f6b60"
 _MARKS = (
     "use_qlora",
     "with_tracking",
@@ -49,15 +49,15 @@ def read(root: Node, document: Document, signature: str, versions: Versions) -> 
     if draft.has("use_lora"):
         draft.set("adapter.method", "lora" if lora else "none", "use_lora")
     else:
-        draft.default("adapter.method", "none", f"{_SOURCE} FlatArguments", "use_lora")
+        draft.default("adapter.method", "none", f"{_SOURCE}: FlatArguments", "use_lora")
     if lora:
-        draft.default("adapter.target_modules", _TARGETS, f"{_SOURCE} main: hard-coded")
-        draft.default("adapter.bias", "none", f"{_SOURCE} main: peft's default")
+        draft.default("adapter.target_modules", _TARGETS, f"{_SOURCE}: main, hard-coded")
+        draft.default("adapter.bias", "none", f"{_SOURCE}: main, peft's default")
     if quantized:
         _nf4(draft)
-    draft.default("model.attn_implementation", "flash_attention_2", f"{_SOURCE} FlatArguments", "use_flash_attn")
-    draft.default("model.dtype", "bfloat16", f"{_SOURCE} main: hard-coded")
-    draft.default("precision.bf16", True, f"{_SOURCE} main: the model is loaded in bfloat16")
+    draft.default("model.attn_implementation", "flash_attention_2", f"{_SOURCE}: FlatArguments", "use_flash_attn")
+    draft.default("model.dtype", "bfloat16", f"{_SOURCE}: main, hard-coded")
+    draft.default("precision.bf16", True, f"{_SOURCE}: main, the model is loaded in bfloat16")
     mixer = draft.raw("dataset_mixer")
     if isinstance(mixer, dict) and mixer:
         draft.set("data.datasets", tuple(map(str, mixer)), "dataset_mixer")
@@ -70,7 +70,7 @@ def read(root: Node, document: Document, signature: str, versions: Versions) -> 
         draft.set("optimizer.name", "paged_adamw_8bit", "use_8bit_optimizer")
     else:
         name = "paged_adamw_32bit" if quantized else "adamw_torch_fused"
-        draft.default("optimizer.name", name, f"{_SOURCE} main", "use_8bit_optimizer")
+        draft.default("optimizer.name", name, f"{_SOURCE}: main", "use_8bit_optimizer")
     yield draft.finish()
 
 
@@ -82,7 +82,7 @@ def _flag(draft: Draft, key: str) -> bool:
 def _nf4(draft: Draft) -> None:
     draft.set("quantization.bits", 4, "use_qlora")
     draft.set("quantization.load_in_4bit", True, "use_qlora")
-    source = f"{_SOURCE} main: hard-coded"
+    source = f"{_SOURCE}: main, hard-coded"
     draft.default("quantization.method", "bnb", source)
     draft.default("quantization.quant_type", "nf4", source)
     draft.default("quantization.double_quant", True, source)

@@ -30,7 +30,7 @@ from typing import Any
 
 from loraplan.document import Document, Entry, KeyPath, Mapping, Node, Scalar, Sequence, Span, find
 from loraplan.formats.reading import Effect, KeyIssue, Reading, ValueIssue
-from loraplan.formats.spelling import edit_distance as edit_distance
+from loraplan.formats.spelling import edit_distance as edit_distance  # noqa: PLC0414 - rules look for it here
 from loraplan.formats.spelling import nearest
 from loraplan.formats.typed import EXPECTED, Problem, typed
 from loraplan.formats.values import Loader, plain

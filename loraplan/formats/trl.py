@@ -51,7 +51,7 @@ _LOSSES = {
     "simpo": {"simpo"},
 }
 _NAMES = ("orpo", "simpo", "kto", "grpo", "rloo", "gkd", "cpo", "ppo", "dpo", "sft", "cpt")
-_BASE = "trl 1.16.0 trl/trainer/base_config.py __post_init__"
+_BASE = "trl/trainer/base_config.py@1.16.0: __post_init__"
 
 
 def detect(root: Node, document: Document) -> str | None:
@@ -128,7 +128,7 @@ def _adapter(draft: Draft) -> None:
     if isinstance(flag, bool):
         draft.set("adapter.method", "lora" if flag else "none", "use_peft")
     elif not isinstance(flag, Unresolved):
-        source = "trl 1.16.0 trl/trainer/model_config.py use_peft"
+        source = "trl/trainer/model_config.py@1.16.0"
         draft.default("adapter.method", "none", source, "use_peft")
     targets = draft.values.get("adapter.target_modules")
     if isinstance(targets, tuple) and len(targets) == 1:
@@ -140,7 +140,7 @@ def _adapter(draft: Draft) -> None:
         # The parser splits a plain string into characters only on the command line; from YAML it passes it on.
         draft.set("adapter.target_modules", targets, "lora_target_modules")
     if draft.values.get("adapter.method") == "lora":
-        draft.default("adapter.bias", "none", "trl 1.16.0 trl/trainer/utils.py get_peft_config")
+        draft.default("adapter.bias", "none", "trl/trainer/utils.py@1.16.0: get_peft_config")
 
 
 def _precision(draft: Draft) -> None:

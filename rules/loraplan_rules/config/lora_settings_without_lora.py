@@ -5,7 +5,8 @@ Reports a file that sets LoRA's own fields (rank, alpha, targets, ...) while the
 absent.
 
 ## Why is this bad?
-It is a full fine-tune by accident: 16 bytes a parameter of weights, gradients and Adam states instead of 2 (8B: about 120 GiB instead of 15), or, where it fits, a learning rate ten times too high for full fine-tuning.
+It is a full fine-tune by accident: 16 bytes a parameter of weights, gradients and Adam states instead of 2 (8B: about
+120 GiB instead of 15), or, where it fits, a learning rate ten times too high for full fine-tuning.
 
 ## Example
 ```yaml sft.yaml

@@ -5,9 +5,8 @@ Reports a learning rate above 1e-3 (above 5e-4 for models of 30B and more), as a
 zero, negative or not a number.
 
 ## Why is this bad?
-Published sweeps for LoRA end at 5e-4; users report NaN at 5e-3, and
-divergence that was cured by a rate of 1e-4 or a tenth. Above 0.1 it is a slip of the exponent: one AdamW step moves
-every weight by about the rate, and the factors of
+Published sweeps for LoRA end at 5e-4; users report NaN at 5e-3, and divergence that was cured by a rate of 1e-4 or a
+tenth. Above 0.1 it is a slip of the exponent: one AdamW step moves every weight by about the rate, and the factors of
 an adapter are themselves of the order of 0.01. A rate of 0 trains nothing, a negative one raises `ValueError: Invalid
 learning rate`.
 

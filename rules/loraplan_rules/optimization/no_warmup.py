@@ -56,8 +56,7 @@ output_dir: out
   Warmup in GPT Training, <https://arxiv.org/abs/2410.23922>: warm-up limits the size of early updates.
 - Against: LoRA Without Regret, <https://thinkingmachines.ai/blog/lora/>, trained with a constant rate and no warm-up,
   and points out that B = 0 at the start works as a warm-up of its own; a study of SFT recipes (arXiv 2412.13337, read
-in quotation) found no
-  warm-up no worse in full fine-tuning. Hence no word below 1e-4.
+  in quotation) found no warm-up no worse in full fine-tuning. Hence no word below 1e-4.
 - In frameworks' own repositories 2 of 352 LoRA configs have no warm-up at 2e-4 or more; elsewhere 6 of 91.
 
 ## What it does not flag

@@ -5,8 +5,8 @@ Reports DPO, KTO, ORPO and their kin above 3e-4 (a note above 5e-5), and PPO, GR
 
 ## Why is this bad?
 The update follows a noisy preference or reward signal, and nothing but the step size and a small KL term holds the
-policy to its start. TRL's values with LoRA are 5e-6 for DPO and 1e-5 for GRPO,
-forty and twenty times below the usual 2e-4 of supervised LoRA.
+policy to its start. TRL's values with LoRA are 5e-6 for DPO and 1e-5 for GRPO, forty and twenty times below the usual
+2e-4 of supervised LoRA.
 
 ## Example
 ```yaml llama3_lora_sft.yaml

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from loraplan.document import Scalar, Sequence, Span, walk
+from loraplan.document import Mapping, Scalar, Sequence, Span, walk
 
 if TYPE_CHECKING:
     from loraplan.formats.reading import Reading
@@ -36,6 +36,17 @@ _LISTS_ONLY = frozenset(("oumi", "ludwig", "unsloth", "open-instruct"))
 def made_by_peft(reading: Reading) -> bool:
     """Whether the adapter is PEFT's own, so that PEFT's matching of names holds."""
     return reading.format not in OWN_LORA
+
+
+def trained(reading: Reading) -> bool:
+    """Whether the file describes an adapter that is trained already: `save_pretrained` writes `inference_mode: true`.
+
+    Advice about training comes too late for it, and an edit would change what the trained weights mean.
+    """
+    if not reading.facts.get("trained_adapter") or not isinstance(reading.root, Mapping):
+        return False
+    mode = reading.root.get("inference_mode")
+    return isinstance(mode, Scalar) and mode.text.lower() == "true"
 
 
 def widen(reading: Reading) -> str:

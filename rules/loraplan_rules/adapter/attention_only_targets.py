@@ -72,7 +72,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from loraplan.derived import covered, family, is_lora, listed
-from loraplan.formats.targets import adapted, made_by_peft, parameters, widen, widens_by_string
+from loraplan.formats.targets import adapted, made_by_peft, parameters, trained, widen, widens_by_string
 from loraplan.plan import Plan
 from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
 
@@ -91,7 +91,7 @@ from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
 )
 def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
     adapter, reading = plan.adapter, ctx.reading
-    if not is_lora(plan) or family(plan) == "classification" or reading.facts.get("trained_adapter"):
+    if not is_lora(plan) or family(plan) == "classification" or trained(reading):
         return
     reach = covered(plan, ctx)
     if reach == "unknown" and adapter.method == "lora" and made_by_peft(reading) and not reading.hand_rolled:

@@ -109,11 +109,14 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
     known = leaves(arch)
     named = {role(name) for name in targets}
     meant = {name: equivalents(name, arch) for name in unmatched}
-    # what a fused name hides or splits; a plain other name for the same layer is TGT002's business
-    crossed = [name for name in unmatched if any(known[other] != role(name) for other in meant[name])]
-    missing = [name for name in crossed if not set(meant[name]) <= set(targets)]
-    if not missing:
+    # a fused or split layer is in play; a mere other name for the same layer is TGT002's business
+    if not any(
+        {known[other], role(name)} & set(_FUSED) and known[other] != role(name) and other not in targets
+        for name in unmatched
+        for other in meant[name]
+    ):
         return
+    missing = [name for name in unmatched if not set(meant[name]) <= set(targets)]
     new = tuple(dict.fromkeys(other for name in targets for other in (meant.get(name) or (name,))))
     more = [
         other
@@ -127,12 +130,15 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
     if more:
         held = "query, key and value" if known[more[0]] == "qkv" else "gate and up"
         message += f"; {more[0]} holds {held}, which cannot be adapted one by one"
-    exact = all(meant[name] for name in unmatched)
+    lost = [name for name in unmatched if not meant[name]]
+    if lost:
+        message += f"; {listed(lost)} {'match' if len(lost) > 1 else 'matches'} nothing either"
+    exact = not lost
     yield Finding(
         message,
         at=target_span(ctx.reading, missing[0]),
-        remedy=f"set {key} to [{', '.join(new)}]" if exact else f"use {listed(called)}",
-        fix=Fix(f"set {key} to [{', '.join(new)}]", (Set("adapter.target_modules", new),), "unsafe" if more else "safe")
+        remedy=f"set {key} to {', '.join(new)}" if exact else f"use {listed(called)}",
+        fix=Fix(f"set {key} to {', '.join(new)}", (Set("adapter.target_modules", new),), "unsafe" if more else "safe")
         if exact
         else None,
     )

@@ -75,6 +75,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from loraplan.derived import finite, is_lora, number
+from loraplan.formats.targets import trained
 from loraplan.plan import Plan
 from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
 
@@ -97,7 +98,7 @@ from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
 )  # fmt: skip
 def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
     dropout, options = finite(plan.adapter.dropout), ctx.options
-    if not is_lora(plan) or dropout is None or not 0 < dropout < 1 or ctx.reading.facts.get("trained_adapter"):
+    if not is_lora(plan) or dropout is None or not 0 < dropout < 1 or trained(ctx.reading):
         return
     if dropout < options.low and dropout <= options.always:
         return

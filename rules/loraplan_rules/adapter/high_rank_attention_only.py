@@ -72,7 +72,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from loraplan.derived import covered, family, finite, is_lora, listed
-from loraplan.formats.targets import adapted, parameters, widen, widens_by_string
+from loraplan.formats.targets import adapted, parameters, trained, widen, widens_by_string
 from loraplan.plan import Plan
 from loraplan.rule import Change, Context, Evidence, Finding, Fix, Set, rule
 
@@ -110,7 +110,7 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
         message += f": {now:,} parameters, where all linear layers at r 16 have {instead:,}"
     else:
         message += ": the MLP layers, which gain most, stay frozen"
-    trained = bool(ctx.reading.facts.get("trained_adapter"))
+    done = trained(ctx.reading)
     shipped = ctx.reading.format == "litgpt" and r < 64
     key = ctx.key("adapter.r")
     changes: tuple[Change, ...] = (Set("adapter.target_modules", "all-linear"), Set("adapter.r", 16))
@@ -120,9 +120,9 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
     yield Finding(
         message,
         at="adapter.r" if ctx.explicit("adapter.r") else "adapter.target_modules",
-        severity="info" if trained or shipped or family(plan) == "classification" else None,
-        remedy="" if trained else f"{widen(ctx.reading)}, with {key} at 16",
+        severity="info" if done or shipped or family(plan) == "classification" else None,
+        remedy="" if done else f"{widen(ctx.reading)}, with {key} at 16",
         fix=Fix(f"adapt all linear layers at {key} 16", changes, "unsafe")
-        if widens_by_string(ctx.reading) and not trained
+        if widens_by_string(ctx.reading) and not done
         else None,
     )

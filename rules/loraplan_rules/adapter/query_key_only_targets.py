@@ -68,7 +68,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from loraplan.derived import covered, is_lora, listed
-from loraplan.formats.targets import adapted, widen, widens_by_string
+from loraplan.formats.targets import adapted, trained, widen, widens_by_string
 from loraplan.plan import Plan
 from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
 
@@ -85,14 +85,14 @@ from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
 def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
     if not is_lora(plan) or covered(plan, ctx) != "qk":
         return
-    trained = bool(ctx.reading.facts.get("trained_adapter"))
+    done = trained(ctx.reading)
     key = ctx.key("adapter.target_modules")
     yield Finding(
         f"only query and key are adapted ({listed(adapted(plan, ctx))}): the weakest common choice",
         at="adapter.target_modules",
-        severity="info" if trained else None,
-        remedy="" if trained else f"{widen(ctx.reading)}, or adapt query and value",
+        severity="info" if done else None,
+        remedy="" if done else f"{widen(ctx.reading)}, or adapt query and value",
         fix=Fix(f"set {key} to all-linear", (Set("adapter.target_modules", "all-linear"),), "unsafe")
-        if widens_by_string(ctx.reading) and not trained
+        if widens_by_string(ctx.reading) and not done
         else None,
     )

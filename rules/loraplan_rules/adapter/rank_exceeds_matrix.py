@@ -4,7 +4,7 @@
 With the model's architecture known, flags a rank above the smaller side of an adapted matrix.
 
 ## Why is this bad?
-The update B·A of an m by n matrix has rank min(m, n) at most. Beyond that LoRA has more parameters than the matrix itself:
+The update B·A of an m by n matrix has rank min(m, n) at most. Beyond that LoRA has more parameters than the matrix:
 r = 512 on a 2048x256 `k_proj` trains 1.18 million numbers in place of 0.52 million, and costs that memory in gradients
 and optimizer states for nothing. The key and value projections of models with grouped-query attention are the usual
 case. PEFT says nothing (r = 64 on a 32x32 matrix is accepted), and initialisations by SVD are cut short.
@@ -69,7 +69,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from loraplan.derived import finite, is_lora, listed, number
-from loraplan.formats.targets import made_by_peft
+from loraplan.formats.targets import made_by_peft, trained
 from loraplan.plan import Plan
 from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
 
@@ -110,17 +110,17 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
     own, added = wide * high, int(r) * (wide + high)
     pattern = {**patterns, **capped}
     settable = "adapter.rank_pattern" in ctx.reading.keys
-    trained = bool(ctx.reading.facts.get("trained_adapter"))
+    done = trained(ctx.reading)
     cap = f"{{{', '.join(f'{name}: {limit}' for name, limit in capped.items())}}}"
     yield Finding(
         f"{ctx.said('adapter.r')} on {listed(f'{name} ({a}x{b})' for name, (a, b) in shapes.items())}:"
         f" rank cannot exceed {capped[first]}, and {added:,} parameters there replace {own:,}",
         at="adapter.r" if ctx.explicit("adapter.r") else "model.name",
-        severity="info" if trained else None,
+        severity="info" if done else None,
         remedy=f"lower {ctx.key('adapter.r')} to {number(min(capped.values()))}"
         + (f", or cap these modules with {ctx.key('adapter.rank_pattern')}: {cap}" if settable else ""),
         fix=Fix(f"cap the rank with {cap}", (Set("adapter.rank_pattern", pattern),), "unsafe")
-        if settable and not trained
+        if settable and not done
         else None,
     )
 

@@ -117,7 +117,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from loraplan.derived import covered, family, finite, is_lora, listed, number
-from loraplan.formats.targets import adapted, parameters, widen, widens_by_string
+from loraplan.formats.targets import adapted, parameters, trained, widen, widens_by_string
 from loraplan.plan import Plan
 from loraplan.rule import Change, Context, Evidence, Finding, Fix, Set, rule
 
@@ -149,7 +149,7 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
         return
     if family(plan) == "classification" or covered(plan, ctx) not in ("qk", "attention"):
         return
-    if ctx.reading.facts.get("trained_adapter"):
+    if trained(ctx.reading):
         return
     before = ctx.baseline.plan
     old = finite(before.adapter.r)

@@ -77,6 +77,7 @@ import math
 from collections.abc import Iterator
 
 from loraplan.derived import finite, is_lora, number, scaling, short
+from loraplan.formats.targets import trained
 from loraplan.plan import Plan
 from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
 
@@ -111,12 +112,12 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
     rate = finite(plan.optimizer.learning_rate)
     mild = rate is None or rate * factor <= ctx.options.max_step * (1 + 1e-9)
     key, wanted = ctx.key("adapter.alpha"), round(2 * math.sqrt(r))
-    trained = bool(ctx.reading.facts.get("trained_adapter"))
+    done = trained(ctx.reading)
     yield Finding(
         f"with rsLoRA the update is multiplied by alpha/sqrt(r) = {short(factor)}"
         f" ({ctx.said('adapter.r')}, {ctx.said('adapter.alpha')})",
         at="adapter.alpha" if ctx.explicit("adapter.alpha") else "adapter.r",
-        severity="info" if mild or trained else None,
-        remedy="" if trained else f"set {key} to {number(wanted)}, or lower the learning rate",
-        fix=None if trained else Fix(f"set {key} to {number(wanted)}", (Set("adapter.alpha", wanted),), "unsafe"),
+        severity="info" if mild or done else None,
+        remedy="" if done else f"set {key} to {number(wanted)}, or lower the learning rate",
+        fix=None if done else Fix(f"set {key} to {number(wanted)}", (Set("adapter.alpha", wanted),), "unsafe"),
     )

@@ -82,6 +82,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from loraplan.derived import constant_alpha, covered, finite, is_lora, low_rank_rl, number, scaling, short
+from loraplan.formats.targets import trained
 from loraplan.plan import Plan
 from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
 
@@ -124,12 +125,12 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
     key, wanted = ctx.key("adapter.alpha"), number(2 * r)
     at = "adapter.alpha" if ctx.explicit("adapter.alpha") else "adapter.r"
     message = f"alpha/r = {short(factor)} ({ctx.said('adapter.r')}, {ctx.said('adapter.alpha')})"
-    trained = bool(ctx.reading.facts.get("trained_adapter"))
+    done = trained(ctx.reading)
     fix = Fix(f"set {key} to {wanted}", (Set("adapter.alpha", 2 * r),), "unsafe") if r.is_integer() else None
-    if trained:
+    if done:
         fix = None
     if ctx.options.min * (1 - 1e-9) <= factor <= ctx.options.max * (1 + 1e-9):
-        if not 1 <= factor <= 2 and not trained:
+        if not 1 <= factor <= 2 and not done:
             yield Finding(
                 f"{message}: outside the customary 1 to 2",
                 at=at,
@@ -139,11 +140,11 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
                 fix=fix,
             )
         return
-    exempt = trained or low_rank_rl(plan) or constant_alpha(plan, covered(plan, ctx))
+    exempt = done or low_rank_rl(plan) or constant_alpha(plan, covered(plan, ctx))
     yield Finding(
         f"{message}: the update is multiplied by {short(factor)}",
         at=at,
         severity="info" if exempt else None,
-        remedy="" if trained else f"set {key} to {wanted} (alpha = 2r), or scale the learning rate to match",
+        remedy="" if done else f"set {key} to {wanted} (alpha = 2r), or scale the learning rate to match",
         fix=fix,
     )

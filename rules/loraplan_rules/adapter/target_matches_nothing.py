@@ -64,14 +64,15 @@ No options.
 - Names of another model family: ARC001 says what they are called here. A string that is no pattern: TGT003.
 
 ## Fix safety
-Unsafe: `all-linear` adapts every linear layer, which may be more than was meant.
+Safe where every name has exactly one meaning here (`wq` is `q_proj` in Llama); otherwise unsafe: `all-linear` adapts
+every linear layer, which may be more than was meant.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from loraplan.arch.names import leaves
+from loraplan.arch.names import equivalents, leaves
 from loraplan.derived import is_lora, listed
 from loraplan.formats.targets import made_by_peft, widen, widens_by_string
 from loraplan.plan import Plan
@@ -99,23 +100,30 @@ from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
 )  # fmt: skip
 def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
     adapter = plan.adapter
-    if not adapter.target_modules or adapter.target_parameters:
+    targets = adapter.target_modules
+    if not targets or adapter.target_parameters:
+        return
+    if targets == "all-linear" and not (adapter.exclude_modules or adapter.layers_to_transform):
         return
     if not is_lora(plan) or not made_by_peft(ctx.reading) or ctx.matched.modules:
         return
     if ctx.matched.problem or ctx.matched.unsupported:
         return
     arch, key = ctx.arch, ctx.key("adapter.target_modules")
-    targets = adapter.target_modules
-    shown = f"`{targets}`" if isinstance(targets, str) else listed(targets)
+    names = (f"`{targets}`",) if isinstance(targets, str) else targets
+    meant = () if isinstance(targets, str) else tuple(equivalents(name, arch) for name in targets)
+    new = tuple(dict.fromkeys(other for others in meant for other in others)) if all(meant) else ()
     filtered = not ctx.matched.unmatched and bool(adapter.layers_to_transform or ctx.matched.excluded)
+    fix = None
+    if new:
+        fix = Fix(f"set {key} to {', '.join(new)}", (Set("adapter.target_modules", new),), "safe")
+    elif widens_by_string(ctx.reading):
+        fix = Fix(f"set {key} to all-linear", (Set("adapter.target_modules", "all-linear"),), "unsafe")
     yield Finding(
-        f"{shown} matches no module of {arch.name}"
+        f"{listed(names)} {'match' if len(set(names)) > 1 else 'matches'} no module of {arch.name}"
         + (" once layers and exclusions are applied" if filtered else "")
         + f"; its linear layers are {listed(leaves(arch), 8)}",
         at="adapter.target_modules",
-        remedy=f"name modules that the model has, or {widen(ctx.reading)}",
-        fix=Fix(f"set {key} to all-linear", (Set("adapter.target_modules", "all-linear"),), "unsafe")
-        if widens_by_string(ctx.reading)
-        else None,
+        remedy=f"set {key} to {', '.join(new)}" if new else f"name modules that it has, or {widen(ctx.reading)}",
+        fix=fix,
     )

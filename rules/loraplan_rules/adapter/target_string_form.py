@@ -52,7 +52,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from loraplan.derived import is_lora
-from loraplan.document import Scalar, Sequence, walk
+from loraplan.document import Node, Scalar, Sequence, walk
 from loraplan.formats.reading import Reading
 from loraplan.formats.targets import STRING_TARGETS
 from loraplan.plan import Plan
@@ -106,26 +106,20 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
     targets = plan.adapter.target_modules
     if reading.format not in STRING_TARGETS or not targets:
         return
+    unpacked = reading.format == "trl" and isinstance(_node(reading), Sequence)
     if isinstance(targets, tuple):
-        unpacked = reading.format == "trl" and len(targets) == 1
-        if len(targets) == 1 and targets[0].lower() in ("all", "all-linear"):
-            if not (unpacked and targets[0].lower() == "all-linear"):
-                yield Finding(
-                    f"{key} [{targets[0]}] is a list: no module has that name",
-                    at="adapter.target_modules",
-                    remedy=f"set {key} to the string all-linear",
-                    fix=everything,
-                )
+        if len(targets) > 1:
             return
-        if not unpacked or not _is_name(targets[0]):
+        if not unpacked and targets[0].lower() in ("all", "all-linear"):
+            yield Finding(
+                f"{key} [{targets[0]}] is a list: no module has that name",
+                at="adapter.target_modules",
+                remedy=f"set {key} to the string all-linear",
+                fix=everything,
+            )
+        if not unpacked:
             return
         targets = targets[0]
-        yield Finding(
-            f"{key} [{targets}] is unpacked by trl: peft gets `{targets}` as a pattern, which no whole name matches",
-            at="adapter.target_modules",
-            remedy=f"name a second module, or write the pattern .*\\.{targets}",
-        )
-        return
     if targets.lower() == "all":
         yield Finding(
             f"{key} `{targets}` matches nothing: peft calls it all-linear",
@@ -137,13 +131,23 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
     parts = tuple(targets.replace(",", " ").split())
     if not parts or not all(_is_name(part) for part in parts):
         return
+    if unpacked:
+        yield Finding(
+            f"{key} [{targets}]: trl unpacks a list of one, so peft takes `{targets}` as a pattern, which no module's"
+            " whole name matches",
+            at="adapter.target_modules",
+            remedy=f"name a second module, or write the pattern .*\\.{targets}",
+        )
+        return
     yield Finding(
         f"{key} `{targets}` is a string, so peft takes it as one pattern, which no module's whole name matches",
         at="adapter.target_modules",
-        remedy=f"write a list: [{', '.join(parts)}]",
+        remedy=f"write a list: [{', '.join(parts)}]"
+        if reading.format != "trl" or len(parts) > 1
+        else f"name a second module in a list, or write the pattern .*\\.{targets}",
         fix=Fix("write the names as a list", (Set("adapter.target_modules", parts),), "safe")
         if reading.format != "trl" or len(parts) > 1
-        else None,
+        else None,  # trl would unpack a list of one again
     )
 
 
@@ -152,12 +156,15 @@ def _is_name(text: str) -> bool:
     return "." not in text and text not in _WHOLE_NAMES and text.lower() != "all-linear" and not _PATTERN & set(text)
 
 
-def _written(reading: Reading) -> list[str]:
-    """The entries as they stand in the file, whatever the format made of them."""
+def _node(reading: Reading) -> Node | None:
+    """What stands in the file, whatever the format made of it."""
     span = reading.span("adapter.target_modules")
-    for _, node in walk(reading.root):
-        if node.span == span:
-            items = node.items if isinstance(node, Sequence) else (node,)
-            text = ",".join(item.text for item in items if isinstance(item, Scalar))
-            return [part.strip() for part in text.split(",") if part.strip()]
-    return []
+    return next((node for _, node in walk(reading.root) if node.span == span), None)
+
+
+def _written(reading: Reading) -> list[str]:
+    """The entries as they stand in the file."""
+    node = _node(reading)
+    items = node.items if isinstance(node, Sequence) else (node,)
+    text = ",".join(item.text for item in items if isinstance(item, Scalar))
+    return [part.strip() for part in text.split(",") if part.strip()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -177,4 +176,4 @@ def test_a_wrong_option_is_named(given: dict[str, object], message: str) -> None
 
 
 def test_settings_without_a_file_are_relative_to_the_working_directory() -> None:
-    assert Settings().directory == os.getcwd()
+    assert Settings().directory == str(Path.cwd())

@@ -57,7 +57,7 @@ None.
   `ConstructorError`.
 
 ## What it does not flag
-Options that occur twice on a command line are a warning: there the last one wins by custom, and `"$@"` depends on it.
+Options that occur twice on a command line: there the last one wins by custom, and `"$@"` depends on it.
 
 ## Fix safety
 There is none: only the author knows which value was meant.
@@ -91,7 +91,7 @@ def check(_plan: Plan, ctx: Context) -> Checked:
     reading = ctx.reading
     document = reading.document
     problems = [problem for problem in document.problems if problem.kind == "duplicate-key"]
-    if not problems:
+    if not problems or document.syntax == "shell":
         return
     entries = _entries(reading)
     for problem in problems:
@@ -107,7 +107,7 @@ def check(_plan: Plan, ctx: Context) -> Checked:
             + ("the same value twice" if same else "the value here replaces that one without a word"),
             at=problem.span,
             remedy="keep one of the two",
-            severity="warning" if same or document.syntax == "shell" else None,
+            severity="warning" if same else None,
         )
 
 

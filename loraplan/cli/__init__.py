@@ -79,6 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
+    out = sys.stdout
     try:
         result: Any = cli.main(arguments, prog_name="loraplan", standalone_mode=False)
     except click.ClickException as error:
@@ -87,4 +88,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         return INTERRUPTED
+    except SystemExit:
+        if sys.stdout is out:  # a completion script's answer
+            raise
+        return BROKEN_PIPE  # click has seen the pipe close, and put a stream in place that may be flushed
     return result if isinstance(result, int) else 0

@@ -10,7 +10,7 @@ from loraplan.cli.output import fail, print_failures, style
 from loraplan.cli.parameters import CODES, FORMAT, VERSIONS
 from loraplan.context import Inputs
 from loraplan.engine import Checker, Overrides
-from loraplan.report import FORMATS, render
+from loraplan.report import FORMATS, Format, render
 from loraplan.result import FileResult, Outcome
 from loraplan.rule import SEVERITIES, Severity
 
@@ -54,7 +54,7 @@ from loraplan.rule import SEVERITIES, Severity
 def command(
     ctx: click.Context,
     paths: tuple[str, ...],
-    form: str,
+    form: Format,
     select: tuple[str, ...] | None,
     extend_select: tuple[str, ...] | None,
     ignore: tuple[str, ...] | None,
@@ -88,8 +88,9 @@ def command(
     outcome = Outcome(exit_zero=exit_zero)
     _check(checker, outcome, paths or (".",), stdin_filename, config_format, fail_on)
     look = style(color, verbose=verbose, quiet=quiet, statistics=statistics)
-    for line in render(outcome, form, look):  # type: ignore[arg-type]
-        click.echo(line, color=look.color)
+    lines = list(render(outcome, form, look))
+    if lines:
+        click.echo("\n".join(lines), color=look.color)
     print_failures(outcome, color, verbose)
     ctx.exit(outcome.exit_code)
 

@@ -72,7 +72,10 @@ def rows_of_model(model: Any) -> set[Row]:
 
 def rows_of_spec(spec: ArchSpec) -> set[Row]:
     return {
-        (name, module.kind, module.shape, module.bias) for module in spec.modules for name in spec.names(module)
+        (name, module.kind, module.shape, module.bias)
+        for module in spec.modules
+        for name in spec.names(module)
+        if module.elements
     }
 
 
@@ -84,7 +87,9 @@ def adapted(model: Any) -> set[str]:
             continue
         if not (len(module.lora_A) or len(module.lora_embedding_A)):
             continue
-        plain = name.removeprefix("base_model.model.").replace(".base_layer", "")
+        if ".original_module" in name:
+            continue
+        plain = name.removeprefix("base_model.model.").replace(".base_layer", "").replace(".modules_to_save.default", "")
         parameter = getattr(module, "parameter_name", None)
         names.add(f"{plain}.{parameter}" if parameter else plain)
     return names

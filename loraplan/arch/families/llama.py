@@ -16,6 +16,11 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "llama": {**_LLAMA_SIZE, "vocab_size": 32000},
     "granite": {**_LLAMA_SIZE, "vocab_size": 32000},
     "mistral": {**_LLAMA_SIZE, "vocab_size": 32000, "intermediate_size": 14336, "num_key_value_heads": 8},
+    "ministral": {**_LLAMA_SIZE, "vocab_size": 32000, "intermediate_size": 14336, "num_key_value_heads": 8},
+    "ministral3": {
+        **_LLAMA_SIZE, "vocab_size": 131072, "intermediate_size": 14336, "num_hidden_layers": 34,
+        "num_key_value_heads": 8, "head_dim": 128,
+    },
     "qwen2": {**_LLAMA_SIZE, "vocab_size": 151936, "intermediate_size": 22016, "num_key_value_heads": 32},
     "qwen3": {**_LLAMA_SIZE, "vocab_size": 151936, "intermediate_size": 22016, "num_key_value_heads": 32, "head_dim": 128},
     "smollm3": {
@@ -65,13 +70,14 @@ def decoder(
 
 
 def llama(config: Mapping[str, Any]) -> ArchSpec:
-    """llama, mistral, granite, smollm3: one plan, differing in defaults and optional biases."""
+    """llama, mistral, ministral, granite, smollm3: one plan, differing in defaults and optional biases."""
     model_type = str(config.get("model_type"))
     facts = Facts(config, _DEFAULTS[model_type])
     s, layout = sizes(facts), Layout()
     # Mistral's projections have no bias option.
-    bias = model_type != "mistral" and facts.flag("attention_bias")
-    decoder(layout, s, qkv_bias=bias, out_bias=bias, mlp_bias=model_type != "mistral" and facts.flag("mlp_bias"))
+    optional = model_type not in ("mistral", "ministral", "ministral3")
+    bias = optional and facts.flag("attention_bias")
+    decoder(layout, s, qkv_bias=bias, out_bias=bias, mlp_bias=optional and facts.flag("mlp_bias"))
     layout.head(s)
     return layout.spec(model_type, s)
 
@@ -115,6 +121,8 @@ def olmo(config: Mapping[str, Any]) -> ArchSpec:
     s, layout = sizes(facts), Layout()
     bias = facts.flag("attention_bias")
     decoder(layout, s, qkv_bias=bias, out_bias=bias, norms=(), final_norm=False)
+    for name in (*(f"layers.{{i}}.{norm}" for norm in _BLOCK_NORMS), "norm"):
+        layout.add(name, "Other", (0,), part="norm", layers=s.all if "{i}" in name else None)
     layout.head(s)
     return layout.spec("olmo", s)
 

@@ -172,7 +172,7 @@ def check(plan: Plan, ctx: Context) -> Checked:
 
 
 def _alpha(plan: Plan) -> float | None:
-    """Alpha as the size of the first step knows it: times sqrt(r) with rsLoRA; from the multiplier where that is given."""
+    """What the first step is proportional to besides the rate: alpha, with rsLoRA times sqrt(r)."""
     scaling, r, alpha = finite(plan.adapter.scaling), finite(plan.adapter.r), finite(plan.adapter.alpha)
     if scaling is not None:
         return scaling * r if r is not None else None

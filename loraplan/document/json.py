@@ -1,22 +1,23 @@
-"""JSON with comments tolerated: the standard library judges the text, tree-sitter says where things are."""
+"""JSON with comments tolerated: the standard library judges the text, one pass over its tokens says where things are.
+
+No tree-sitter here: its grammar (0.24.8) refuses the valid number `1e+16` and the `NaN` that Python writes.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from typing import Any
-
-from tree_sitter import Language, Parser, Tree
-from tree_sitter_json import language
 
 from loraplan.document import Document, DocumentError, Entry, Mapping, Node, Problem, Scalar, Sequence, Span
-from loraplan.document.offsets import character_offsets, encode
+from loraplan.document.offsets import encode
 
 MAX_DEPTH = 200
 
 _BOM = "\ufeff"
-_STRING_OR_COMMENT = re.compile(r'"(?:[^"\\]|\\.)*"|(//[^\n\r]*|/\*.*?(?:\*/|\Z))', re.DOTALL)
-_STRING_OR_CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*"|NaN|Infinity', re.DOTALL)
+# An unclosed string runs to the end of the text, lest every quote in it be tried anew.
+_STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?'
+_STRING_OR_COMMENT = re.compile(_STRING + r"|(//[^\n\r]*|/\*.*?(?:\*/|\Z))", re.DOTALL)
+_TOKEN = re.compile(_STRING + r"|[{}\[\]]|[^\s{}\[\],:\"]+", re.DOTALL)
 _NOT_BREAK = re.compile(r"[^\r\n]")
 
 
@@ -24,137 +25,99 @@ def parse(text: str, path: str) -> Document:
     """The document of a JSON text."""
     encode(text, path, "json")
     base = 1 if text.startswith(_BOM) else 0
-    body, comments = _blank_comments(text[base:], base)
-    if not body.strip():
-        return Document(path, "json", text, (), (), comments)
-    _validate(body, text, path, base)
-    # The grammar lacks Python's NaN and Infinity: it sees numbers of the same length.
-    if "NaN" in body or "Infinity" in body:
-        seen = _STRING_OR_CONSTANT.sub(lambda found: {"N": "1e1", "I": "1" * 8}.get(found[0][0], found[0]), body)
-    else:
-        seen = body
-    tree = Parser(Language(language())).parse(seen.encode())
-    builder = _Builder(text, path, body, base)
-    root = builder.build(tree)
-    return Document(path, "json", text, (root,), tuple(builder.problems), comments)
+    body, comments = _blank_comments(text, base)
+    problems: list[Problem] = []
+    if base:
+        problems.append(Problem("encoding", "a byte order mark, which JSON loaders refuse", Span(0, 1)))
+    roots: tuple[Node, ...] = ()
+    if body[base:].strip():
+        _validate(body, path, base)
+        roots = (_read(body, path, base, problems),)
+    return Document(path, "json", text, roots, tuple(problems), comments)
 
 
-def _blank_comments(body: str, base: int) -> tuple[str, tuple[tuple[Span, str], ...]]:
+def _blank_comments(text: str, base: int) -> tuple[str, tuple[tuple[Span, str], ...]]:
     """The text with comments replaced by spaces, and the comments."""
-    if "//" not in body and "/*" not in body:
-        return body, ()
+    if "//" not in text and "/*" not in text:
+        return text, ()
     comments: list[tuple[Span, str]] = []
 
     def blank(found: re.Match[str]) -> str:
         if found[1] is None:
             return found[0]
-        comments.append((Span(found.start() + base, found.end() + base), found[0]))
+        comments.append((Span(*found.span()), found[0]))
         return _NOT_BREAK.sub(" ", found[0])
 
-    return _STRING_OR_COMMENT.sub(blank, body), tuple(comments)
+    return text[:base] + _STRING_OR_COMMENT.sub(blank, text[base:]), _shifted(comments, base)
 
 
-def _validate(body: str, text: str, path: str, base: int) -> None:
+def _shifted(comments: list[tuple[Span, str]], base: int) -> tuple[tuple[Span, str], ...]:
+    return tuple((Span(span.start + base, span.end + base), text) for span, text in comments)
+
+
+def _validate(text: str, path: str, base: int) -> None:
     try:
-        json.loads(body, parse_int=str, parse_float=str)
+        json.loads(text[base:], parse_int=str, parse_float=str)
     except json.JSONDecodeError as error:
         from loraplan.document.json_errors import explain
 
-        message, remedy, offset = explain(error, body)
+        message, remedy, offset = explain(error, text[base:])
+        raise _error(text, path, message, remedy, offset + base) from None
     except RecursionError:
-        message, remedy, offset = _too_deep(body)
-    else:
-        return
-    raise DocumentError(path, message, remedy, Document(path, "json", text, ()).position(offset + base))
+        # The standard library gives up somewhere beyond the limit: the token pass says where the limit is.
+        _read(text, path, base, [])
+        raise _too_deep(text, path, base) from None
 
 
-def _too_deep(body: str) -> tuple[str, str, int]:
-    depth = 0
-    for found in re.finditer(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', body, re.DOTALL):
-        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(found[0], 0)
-        if depth > MAX_DEPTH:
-            return _deep_message(found.start())
-    return _deep_message(0)
-
-
-def _deep_message(offset: int) -> tuple[str, str, int]:
-    return f"nested more than {MAX_DEPTH} levels deep", "check that this is a training config", offset
-
-
-class _Builder:
-    def __init__(self, text: str, path: str, body: str, base: int) -> None:
-        self.text = text
-        self.path = path
-        self.body = body
-        self.base = base
-        self.problems: list[Problem] = []
-        if base:
-            message = "a byte order mark, which JSON loaders refuse"
-            self.problems.append(Problem("encoding", message, Span(0, 1)))
-
-    def build(self, tree: Tree) -> Node:
-        """The tree in one pass of its cursor; a mapping's frame collects keys and values in turn."""
-        offset = character_offsets(self.body, self.body.encode())
-        base = self.base
-        cursor = tree.walk()
-        roots: list[Node] = []
-        stack: list[tuple[str, int, list[Node]]] = []
-        nodes = roots
-        while True:
-            current = cursor.node
-            kind = current.type if current is not None else "ERROR"
-            if kind in ("document", "pair"):
-                if cursor.goto_first_child():
-                    continue
-            elif kind in ("object", "array"):
-                assert current is not None
-                nodes = []
-                stack.append((kind, offset(current.start_byte) + base, nodes))
-                if len(stack) > MAX_DEPTH:
-                    raise self._error(*_deep_message(stack[-1][1]))
-                if cursor.goto_first_child():
-                    continue
-            elif kind in ("string", "number", "true", "false", "null"):
-                assert current is not None
-                span = Span(offset(current.start_byte) + base, offset(current.end_byte) + base)
-                nodes.append(self._scalar(kind, span))
-            elif kind == "ERROR":
-                raise self._error("invalid JSON", "correct the text here", base)
-            while not cursor.goto_next_sibling():
-                if not cursor.goto_parent():
-                    return roots[0]
-                current = cursor.node
-                if current is not None and current.type in ("object", "array"):
-                    kind, start, inner = stack.pop()
-                    span = Span(start, offset(current.end_byte) + base)
-                    nodes = stack[-1][2] if stack else roots
-                    nodes.append(self._collection(kind, span, inner))
-
-    def _scalar(self, kind: str, span: Span) -> Scalar:
-        raw = self.text[span.start : span.end]
-        if kind == "string":
-            return Scalar(_decoded(raw), span, "quoted", "str")
-        if kind == "number":
-            return Scalar(raw, span, "plain", "int" if raw.lstrip("-").isdigit() else "float")
-        return Scalar(raw, span, "plain", "null" if kind == "null" else "bool")
-
-    def _collection(self, kind: str, span: Span, nodes: list[Node]) -> Node:
-        if kind == "array":
-            return Sequence(tuple(nodes), span, flow=True)
-        entries: list[Entry] = []
-        first: dict[str, Span] = {}
-        pairs: Any = iter(nodes)
-        for key, value in zip(pairs, pairs, strict=True):
-            entries.append(Entry(key, value))
-            if key.text in first:
-                message = f"the key {key.text} is given twice; loaders keep the last one"
-                self.problems.append(Problem("duplicate-key", message, key.span, first[key.text]))
+def _read(text: str, path: str, base: int, problems: list[Problem]) -> Node:
+    """The tree of a valid JSON text; `nodes` of an open collection holds keys and values in turn for a mapping."""
+    roots: list[Node] = []
+    nodes = roots
+    stack: list[tuple[int, list[Node]]] = []
+    for found in _TOKEN.finditer(text, base):
+        start, end = found.span()
+        first = text[start]
+        if first == '"':
+            nodes.append(Scalar(_decoded(text[start:end]), Span(start, end), "quoted", "str"))
+        elif first in "{[":
+            stack.append((start, nodes))
+            if len(stack) > MAX_DEPTH:
+                raise _too_deep(text, path, start)
+            nodes = []
+        elif first in "}]":
+            start, outer = stack.pop()
+            span = Span(start, end)
+            if first == "]":
+                outer.append(Sequence(tuple(nodes), span, flow=True))
             else:
-                first[key.text] = key.span
-        return Mapping(tuple(entries), span, flow=True)
+                outer.append(Mapping(_entries(nodes, problems), span, flow=True))
+            nodes = outer
+        else:
+            nodes.append(Scalar(found[0], Span(start, end), "plain", _kind(found[0])))
+    return roots[0]
 
-    def _error(self, message: str, remedy: str, offset: int) -> DocumentError:
-        return DocumentError(self.path, message, remedy, Document(self.path, "json", self.text, ()).position(offset))
+
+def _entries(nodes: list[Node], problems: list[Problem]) -> tuple[Entry, ...]:
+    entries: list[Entry] = []
+    first: dict[str, Span] = {}
+    pairs = iter(nodes)
+    for key, value in zip(pairs, pairs, strict=True):
+        assert isinstance(key, Scalar)
+        entries.append(Entry(key, value))
+        if key.text in first:
+            message = f"the key {key.text} is given twice; loaders keep the last one"
+            problems.append(Problem("duplicate-key", message, key.span, first[key.text]))
+        else:
+            first[key.text] = key.span
+    return tuple(entries)
+
+
+def _kind(literal: str) -> str:
+    if literal in ("true", "false"):
+        return "bool"
+    if literal == "null":
+        return "null"
+    return "int" if literal.lstrip("-").isdigit() else "float"
 
 
 def _decoded(raw: str) -> str:
@@ -163,3 +126,12 @@ def _decoded(raw: str) -> str:
         return raw[1:-1]
     decoded: str = json.loads(raw)
     return decoded.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _too_deep(text: str, path: str, offset: int) -> DocumentError:
+    message = f"nested more than {MAX_DEPTH} levels deep"
+    return _error(text, path, message, "check that this is a training config", offset)
+
+
+def _error(text: str, path: str, message: str, remedy: str, offset: int) -> DocumentError:
+    return DocumentError(path, message, remedy, Document(path, "json", text, ()).position(offset))

@@ -36,7 +36,7 @@ def test_spans_by_example(bom, newline):
     }
     root = document.roots[0]
     assert document.text[slice(*root.span)] == document.text.strip("\ufeff\r\n")
-    assert [document.text[slice(*entry.key.span)] for entry in root.entries][0] == '"é"'
+    assert next(document.text[slice(*entry.key.span)] for entry in root.entries) == '"é"'
     assert [(document.position(span.start), text) for span, text in document.comments] == [((1, 13), "// why")]
     assert [problem.kind for problem in document.problems] == (["encoding"] if bom else [])
 
@@ -113,14 +113,11 @@ def test_errors_say_where_and_what(text, position, message):
 
 @pytest.mark.parametrize(
     "text",
-    ["[" * 100_000, "[" * 100_000 + "]" * 100_000, "[" * 201 + "]" * 201, '{"a":' * 5_000],
-    ids=["open", "closed", "just too deep", "objects"],
+    ["[" * 100_000, "[" * 100_000 + "]" * 100_000, '["",' * 100_000 + "1", "[" * 201 + "]" * 201, '{"a":' * 5_000],
+    ids=["open", "closed", "strings between", "just too deep", "objects"],
 )
 def test_deep_nesting_is_an_error_not_a_crash(text):
-    assert error(text).message in (
-        f"nested more than {MAX_DEPTH} levels deep",
-        "the text ends before the JSON value does",
-    )
+    assert error(text).message == f"nested more than {MAX_DEPTH} levels deep"
 
 
 def test_nesting_up_to_the_limit_is_read():

@@ -3,8 +3,7 @@
 import pytest
 import yaml as pyyaml
 
-from loraplan.document import DocumentError, Mapping, Position, Scalar, Sequence, find, walk
-from loraplan.document import yaml
+from loraplan.document import DocumentError, Mapping, Position, Scalar, Sequence, find, walk, yaml
 from loraplan.document.yaml import MAX_DEPTH, parse
 
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 import ast
 import re
 import warnings
+from collections.abc import Callable
 
 from loraplan.document import Document, DocumentError, Entry, Mapping, Position, Scalar, Span
+from loraplan.document.offsets import character_offsets
 from loraplan.document.python_values import Values
 
-_MAX_CHARS = 1 << 20
+_MAX_CHARS = 1 << 19
 _NEWLINE = re.compile(r"\r\n|\r|\n")
 _REMEDY = "mend the syntax; a notebook must be exported to Python first"
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -25,7 +27,7 @@ def parse(text: str, path: str) -> Document:
     if "\0" in text:
         raise DocumentError(path, "the file has null bytes, so it is no Python source", "check what file it is")
     if len(text) > _MAX_CHARS:
-        raise DocumentError(path, f"the file is larger than {_MAX_CHARS >> 20} MiB", "check the part that trains")
+        raise DocumentError(path, f"the file is larger than {_MAX_CHARS >> 10} KiB", "check the part that trains")
     clean = " " + text[1:] if text.startswith("\ufeff") else text
     if text.startswith("\ufeff"):
         clean = re.sub(r"\A ", "", clean)
@@ -114,14 +116,18 @@ class Places:
         self.text = text
         self.shift = shift
         self.starts = [0, *(match.end() for match in _NEWLINE.finditer(text))]
+        self.resolutions = 20_000
+        """How many nodes names may still stand for, so that names of names of lists stay cheap."""
+        self._columns: dict[int, tuple[int, Callable[[int], int]]] = {}
 
     def offset(self, line: int, column: int) -> int:
-        start = self.starts[min(line, len(self.starts)) - 1]
-        end = self.starts[line] if line < len(self.starts) else len(self.text)
-        head = self.text[start : min(start + column, end)]
-        if not head.isascii():
-            head = self.text[start:end].encode("utf-8", "surrogatepass")[:column].decode("utf-8", "replace")
-        return start + len(head) + self.shift
+        if line not in self._columns:
+            start = self.starts[min(line, len(self.starts)) - 1]
+            end = self.starts[line] if line < len(self.starts) else len(self.text)
+            piece = self.text[start:end]
+            self._columns[line] = start + self.shift, character_offsets(piece, piece.encode("utf-8", "replace"))
+        base, character = self._columns[line]
+        return base + character(column)
 
     def span(self, node: ast.expr | ast.keyword) -> Span:
         assert node.end_lineno is not None
@@ -146,6 +152,10 @@ class _Script:
         ]
         while stack:
             statement, names, in_class = stack.pop()
+            if isinstance(statement, ast.Pass | ast.Import | ast.ImportFrom):
+                continue
+            if isinstance(statement, ast.Expr | ast.Return) and isinstance(statement.value, ast.Constant | ast.Name):
+                continue
             values = Values(self.places, names, aliases)
             inner = names
             if isinstance(statement, _FUNCTIONS):

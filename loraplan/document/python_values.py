@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from loraplan.document.python import Names, Places
 
 _MAX_DEPTH = 60
-_MAX_COPIES = 20_000
 _MAX_TEXT = 400
 _NUMBER = re.compile(r"-?[0-9._]+(?:[eE][-+]?[0-9]+)?\Z")
 _DTYPES = {
@@ -39,7 +38,6 @@ class Values:
         self.names = names
         self.aliases = aliases
         self.calls: list[Mapping] = []
-        self.copies = 0
         self._resolving: set[str] = set()
 
     def node(self, value: ast.expr, depth: int = 0) -> Node:
@@ -191,8 +189,9 @@ class Values:
                 return result, first[1] or second[1]
             case ast.Name(id=name, lineno=line):
                 bound = self.names.find(name, line)
-                if bound is None or name in self._resolving:
+                if bound is None or name in self._resolving or self.places.resolutions <= 0:
                     return None
+                self.places.resolutions -= 1
                 self._resolving.add(name)
                 inner = self._compute(bound, depth + 1)
                 self._resolving.discard(name)
@@ -201,10 +200,11 @@ class Values:
 
     def _name(self, value: ast.Name, depth: int) -> Node:
         bound = self.names.find(value.id, value.lineno)
-        if bound is None or value.id in self._resolving or self.copies > _MAX_COPIES:
+        if bound is None or value.id in self._resolving or self.places.resolutions <= 0:
             return self._expression(value)
         if isinstance(bound, ast.Call) and self._dotted(bound.func) != "dict":
             return self._expression(value)
+        self.places.resolutions -= 1
         self._resolving.add(value.id)
         calls = self.calls
         self.calls = []  # what the assignment holds is an entry of its own
@@ -217,7 +217,7 @@ class Values:
 
     def _shared(self, node: Node) -> Node:
         """A copy that says that its source serves other places too."""
-        self.copies += 1
+        self.places.resolutions -= 1
         match node:
             case Scalar():
                 return Scalar(node.text, node.span, node.style, node.tag, True)

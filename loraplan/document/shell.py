@@ -18,7 +18,9 @@ from loraplan.document.shell_command import SHELLS, command
 from loraplan.document.shell_words import Expander, Field, Scope, Value
 
 _LANGUAGE = tree_sitter.Language(tree_sitter_bash.language())
-_MAX_BYTES = 1 << 20
+_MAX_CHARS = 1 << 18
+_TOO_MANY = (("|", 1000), ("=(", 1000), ("<<", 1000), ("${", 5000))
+"""Where the grammar needs time or memory that grows with the square of their number."""
 _MAX_DEPTH = 200
 _MAX_WORDS = 20_000
 _OPTION = re.compile(r"--?[A-Za-z_][\w.-]*=")
@@ -38,8 +40,11 @@ def parse(text: str, path: str) -> Document:
     """The commands with options of a script, in the order in which they are written."""
     if "\0" in text:
         raise DocumentError(path, "the file has null bytes, so it is no shell script", "check what file it is")
-    if len(text) > _MAX_BYTES:
-        raise DocumentError(path, f"the script is larger than {_MAX_BYTES >> 20} MiB", "check the part that trains")
+    if len(text) > _MAX_CHARS:
+        raise DocumentError(path, f"the script is larger than {_MAX_CHARS >> 10} KiB", "check the part that trains")
+    for token, most in _TOO_MANY:
+        if text.count(token) > most:
+            raise DocumentError(path, f"the script has more than {most} `{token}`", "check the part that trains")
     # a script saved with CRLF: its continuations are meant as such
     clean = text.replace("\\\r\n", " \\\n").replace("\r", " ") if "\r" in text else text
     reader = _Reader(clean, path)

@@ -64,7 +64,7 @@ _LIMITS: dict[float, tuple[float, float]] = {8: (16, 0), 16: (128, 2), 32: (128,
     code="ALP002",
     name="alpha-left-at-default",
     severity="warning",
-    why="alpha/r multiplies the update, and this default does not follow the rank.",
+    why="alpha/r multiplies the update, and this default does not follow the rank",
     reads=("adapter.r", "adapter.alpha", "adapter.use_rslora", "optimizer.learning_rate", "adapter.resume_from"),
     evidence=(
         Evidence(
@@ -95,7 +95,7 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
                 f"{ctx.said('adapter.r')} without {key}: axolotl has no default, and peft stops when it divides None",
                 at="adapter.r",
                 severity="error",
-                why="axolotl hands an absent lora_alpha to peft as None.",
+                why="axolotl hands an absent lora_alpha to peft as None",
                 remedy=f"set {key} to {wanted}",
                 fix=fix,
             )

@@ -74,7 +74,7 @@ from loraplan.rule import Context, Evidence, Finding, rule
     code="ALP004",
     name="alpha-zero-or-negative",
     severity="error",
-    why="alpha/r multiplies the update: at 0 the adapter has no gradient, below 0 it learns backwards.",
+    why="alpha/r multiplies the update: at 0 the adapter has no gradient, below 0 it learns backwards",
     reads=("adapter.alpha", "adapter.alpha_pattern", "adapter.r"),
     evidence=(
         Evidence(

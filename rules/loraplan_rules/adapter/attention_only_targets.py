@@ -81,7 +81,7 @@ from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
     code="TGT004",
     name="attention-only-targets",
     severity="info",
-    why="Adapting the MLP layers too is the best-evidenced improvement to a LoRA run.",
+    why="adapting the MLP layers too is the best-evidenced improvement to a LoRA run",
     reads=("adapter.target_modules", "adapter.r", "model.name", "method"),
     evidence=(
         Evidence("all linear layers needed", "https://arxiv.org/abs/2305.14314", "paper, section 4"),

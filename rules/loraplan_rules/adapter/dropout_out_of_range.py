@@ -76,7 +76,7 @@ from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
     code="DRP002",
     name="dropout-out-of-range",
     severity="error",
-    why="Dropout is a share: at 1 the adapter has no gradient, beyond PyTorch raises.",
+    why="dropout is a share: at 1 the adapter has no gradient, beyond PyTorch raises",
     reads=("adapter.dropout",),
     evidence=(
         Evidence(

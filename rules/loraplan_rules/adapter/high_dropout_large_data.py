@@ -84,7 +84,7 @@ from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
     code="DRP001",
     name="high-dropout-large-data",
     severity="warning",
-    why="A pass or two over much data has little to overfit, so dropout only slows learning.",
+    why="a pass or two over much data has little to overfit, so dropout only slows learning",
     reads=("adapter.dropout", "model.name"),
     needs=("dataset",),
     evidence=(

@@ -81,7 +81,7 @@ from loraplan.rule import Change, Context, Evidence, Finding, Fix, Set, rule
     code="RNK005",
     name="high-rank-attention-only",
     severity="warning",
-    why="At equal size the MLP layers gain more than attention does, so rank spent here is mostly wasted.",
+    why="at equal size the MLP layers gain more than attention does, so rank spent here is mostly wasted",
     reads=("adapter.r", "adapter.target_modules", "model.name"),
     evidence=(
         Evidence(

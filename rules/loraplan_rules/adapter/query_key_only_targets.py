@@ -77,7 +77,7 @@ from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
     code="TGT005",
     name="query-key-only-targets",
     severity="warning",
-    why="Query and key move where attention looks, not what it carries: the weakest of the common choices.",
+    why="query and key move where attention looks, not what it carries: the weakest of the common choices",
     reads=("adapter.target_modules", "model.name"),
     evidence=(Evidence("q and k 71.4, q and v 73.7", "https://arxiv.org/abs/2106.09685", "paper, table 5"),),
     suppresses=("TGT004",),

@@ -116,7 +116,7 @@ from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
     code="ALP005",
     name="rank-and-alpha-scaled-same-lr",
     severity="info",
-    why="With alpha/r fixed the early update grows with the rank; only a fixed alpha keeps it the same.",
+    why="with alpha/r fixed the early update grows with the rank; only a fixed alpha keeps it the same",
     reads=("adapter.r", "adapter.alpha", "adapter.use_rslora", "optimizer.learning_rate"),
     needs=("baseline",),
     evidence=(

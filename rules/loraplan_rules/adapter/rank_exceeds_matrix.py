@@ -78,7 +78,7 @@ from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
     code="RNK002",
     name="rank-exceeds-matrix",
     severity="warning",
-    why="A matrix has no more rank than its smaller side; what is beyond costs memory and adds nothing.",
+    why="a matrix has no more rank than its smaller side; what is beyond costs memory and adds nothing",
     reads=("adapter.r", "adapter.rank_pattern", "adapter.target_modules", "model.name"),
     needs=("arch",),
     evidence=(

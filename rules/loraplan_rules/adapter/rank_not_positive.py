@@ -75,7 +75,7 @@ from loraplan.rule import Context, Evidence, Finding, rule
     code="RNK001",
     name="rank-not-positive",
     severity="error",
-    why="The rank is the width of the two LoRA matrices; peft raises for anything but a positive whole number.",
+    why="the rank is the width of the two LoRA matrices; peft raises for anything but a positive whole number",
     reads=("adapter.r", "adapter.rank_pattern"),
     evidence=(
         Evidence(

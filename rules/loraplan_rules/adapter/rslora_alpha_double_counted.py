@@ -86,7 +86,7 @@ from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
     code="ALP003",
     name="rslora-alpha-double-counted",
     severity="warning",
-    why="rsLoRA replaces the habit of raising alpha with the rank; doing both multiplies the step by sqrt(r) again.",
+    why="rsLoRA replaces the habit of raising alpha with the rank; doing both multiplies the step by sqrt(r) again",
     reads=("adapter.r", "adapter.alpha", "adapter.use_rslora", "optimizer.learning_rate"),
     evidence=(
         Evidence(

@@ -91,7 +91,7 @@ from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
     code="ALP001",
     name="scaling-out-of-range",
     severity="warning",
-    why="alpha/r multiplies the update, so with Adam an odd factor is a learning rate in disguise.",
+    why="alpha/r multiplies the update, so with Adam an odd factor is a learning rate in disguise",
     reads=("adapter.r", "adapter.alpha", "adapter.scaling", "adapter.use_rslora", "optimizer.learning_rate"),
     evidence=(
         Evidence(

@@ -83,7 +83,7 @@ from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
     code="TGT001",
     name="target-matches-nothing",
     severity="error",
-    why="peft stops when no module matches, after the base model has been loaded.",
+    why="peft stops when no module matches, after the base model has been loaded",
     reads=(
         "adapter.target_modules", "adapter.target_parameters", "adapter.exclude_modules", "adapter.modules_to_save",
         "adapter.layers_to_transform", "model.name",

@@ -66,7 +66,7 @@ _WHOLE_NAMES = frozenset(("lm_head", "embed_out", "score", "classifier", "output
     code="TGT003",
     name="target-string-form",
     severity="error",
-    why="peft takes a string as a regular expression for the whole module name, and stops when nothing matches.",
+    why="peft takes a string as a regular expression for the whole module name, and stops when nothing matches",
     reads=("adapter.target_modules",),
     evidence=(
         Evidence(
@@ -98,7 +98,7 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
             yield Finding(
                 f"{key} all-linear is taken for a module's name: LLaMA-Factory calls it `all`",
                 at="adapter.target_modules",
-                why="LLaMA-Factory splits the value into names, and only `all` has a meaning of its own.",
+                why="LLaMA-Factory splits the value into names, and only `all` has a meaning of its own",
                 remedy=f"set {key} to all",
                 fix=Fix(f"set {key} to all", (Set("adapter.target_modules", "all-linear"),), "safe"),
             )

@@ -17,7 +17,7 @@ CODES: dict[str, str] = {
     "DST001": "config.deepspeed_and_fsdp",
     "LRS001": "optimization.full_finetune_learning_rate",
     "LRS002": "optimization.learning_rate_too_high",
-    "LRS003": "optimization.sft_rate_in_preference_or_rl",
+    "LRS003": "optimization.sft_lr_in_preference_or_rl",
     "PRC001": "precision.fp16_and_bf16",
     "PRC006": "precision.fp16_unsupported",
     "QNT001": "quantization.fp4_quant_type",

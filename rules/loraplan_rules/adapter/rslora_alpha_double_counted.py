@@ -1,7 +1,7 @@
 """With rsLoRA, alpha is raised with the rank as well.
 
 ## What it does
-Flags `use_rslora` with `alpha/sqrt(r)` above 4 where the learning rate does not make up for it.
+Flags `use_rslora` with `alpha/sqrt(r)` above 8, and mentions it, at info, above 4.
 
 ## Why is this bad?
 rsLoRA divides by the square root of the rank so that a fixed alpha serves every rank. With alpha = 2r on top, the
@@ -55,14 +55,16 @@ bf16: true
 ```
 
 ## Options
-- `max` (4): the largest factor allowed; r = 16 with alpha 16 has exactly 4.
+- `note` (4): the largest factor that is not mentioned; r = 16 with alpha 16 has exactly 4.
+- `max` (8): the largest factor that is no warning.
 - `max-step` (4e-4): the learning rate times the factor that is never more than an info: 2e-4 with alpha = 2r.
 
 ## Evidence
 - The factor: peft 0.21.2 `tuners/lora/layer.py`; the reason for the square root: Kalajdzievski 2023, arXiv 2312.03732.
 - Gradient norms that spike with rsLoRA only: unsloth issue 577.
-- Against: PEFT's own method comparison has an experiment with r = 64 and alpha 64 (factor 8). The limit of 4 is a
-  judgement, which is why it is an option.
+- Against: two official examples have a factor of 8, PEFT's method comparison (r = 64, alpha 64) and ludwig's
+  `pissa_lora.yaml` (r = 16, alpha 32), so only more than that is a warning. Both limits are a judgement, which is why
+  they are options.
 
 ## What it does not flag
 - A factor that a lower learning rate makes up for, and an `adapter_config.json`, which names no learning rate: an info.
@@ -99,7 +101,7 @@ from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
             "gradient norm spikes with rsLoRA only", "https://github.com/unslothai/unsloth/issues/577", "issue thread"
         ),
     ),
-    options={"max": 4.0, "max-step": 4e-4},
+    options={"note": 4.0, "max": 8.0, "max-step": 4e-4},
     suppresses=("ALP001",),
 )
 def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
@@ -107,10 +109,10 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
     if not is_lora(plan) or not adapter.use_rslora or adapter.scaling is not None:
         return
     factor, r = scaling(plan), finite(adapter.r)
-    if factor is None or r is None or factor <= ctx.options.max * (1 + 1e-9):
+    if factor is None or r is None or factor <= ctx.options.note * (1 + 1e-9):
         return
     rate = finite(plan.optimizer.learning_rate)
-    mild = rate is None or rate * factor <= ctx.options.max_step * (1 + 1e-9)
+    mild = factor <= ctx.options.max * (1 + 1e-9) or rate is None or rate * factor <= ctx.options.max_step * (1 + 1e-9)
     key, wanted = ctx.key("adapter.alpha"), round(2 * math.sqrt(r))
     done = trained(ctx.reading)
     yield Finding(

@@ -54,6 +54,7 @@ No options.
 - peft 0.21.2 `tuners/tuners_utils.py`: only a list of which nothing matches raises (run on Phi-3 with Llama's names).
 
 ## What it does not flag
+- A name of another family beside this family's own layers, in a list made for several: only an info.
 - Frameworks with LoRA layers of their own, models whose architecture is unknown, and targets given as a string.
 - Names of another family's fused or split layers: ARC001 says what they are called here.
 
@@ -69,7 +70,7 @@ from loraplan.arch.names import equivalents, leaves, role
 from loraplan.derived import is_lora, listed
 from loraplan.formats.targets import made_by_peft, target_span
 from loraplan.plan import Plan
-from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
+from loraplan.rule import Context, Evidence, Finding, Fix, Set, Severity, rule
 
 _TOGETHER = (frozenset("qkv"), frozenset(("gate", "up")))
 
@@ -102,7 +103,8 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
     severe = any(parts <= missing for parts in _TOGETHER)
     for name in matched.unmatched:
         near = _near(name, known)
-        others = [other for other in equivalents(name, arch) if other not in targets]
+        meant = equivalents(name, arch)
+        others = [other for other in meant if other not in targets]
         if near:
             remedy = f"write {near}"
             new = tuple(dict.fromkeys(near if item == name else item for item in targets))
@@ -110,10 +112,13 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
         else:
             remedy = f"write {listed(others)}" if others else f"remove it; the linear layers are {listed(known, 8)}"
             fix = None
+        severity: Severity | None = "error" if severe and role(name) else None
+        if meant and not others:
+            severity = "info"  # what it means in its own family is adapted under this family's names
         yield Finding(
             f"{name} matches no module of {arch.name}: it is left out without a word",
             at=target_span(ctx.reading, name),
-            severity="error" if severe and role(name) else None,
+            severity=severity,
             remedy=remedy,
             fix=fix,
         )

@@ -16,6 +16,11 @@ Syntax = Literal["yaml", "json", "toml", "shell", "python"]
 Style = Literal["plain", "quoted", "block", "expression"]
 """How a scalar is written. "expression" is a value that cannot be known without running the file."""
 
+MAX_DEPTH = 200
+"""Levels of nesting that a reader accepts."""
+MAX_NODES = 100_000
+"""Values that a reader accepts, those that aliases repeat included; real configs have a few hundred."""
+
 
 class Span(NamedTuple):
     """Half-open range of character offsets into `Document.text`."""

@@ -8,10 +8,20 @@ from __future__ import annotations
 import json
 import re
 
-from loraplan.document import Document, DocumentError, Entry, Mapping, Node, Problem, Scalar, Sequence, Span
+from loraplan.document import (
+    MAX_DEPTH,
+    MAX_NODES,
+    Document,
+    DocumentError,
+    Entry,
+    Mapping,
+    Node,
+    Problem,
+    Scalar,
+    Sequence,
+    Span,
+)
 from loraplan.document.offsets import encode
-
-MAX_DEPTH = 200
 
 _BOM = "\ufeff"
 # An unclosed string runs to the end of the text, lest every quote in it be tried anew.
@@ -25,18 +35,19 @@ def parse(text: str, path: str) -> Document:
     """The document of a JSON text."""
     encode(text, path, "json")
     base = 1 if text.startswith(_BOM) else 0
-    body, comments = _blank_comments(text, base)
+    body, comments = _blank_comments(text, path, base)
     problems: list[Problem] = []
     if base:
         problems.append(Problem("encoding", "a byte order mark, which JSON loaders refuse", Span(0, 1)))
     roots: tuple[Node, ...] = ()
     if body[base:].strip():
+        _refuse_data(body, path, base)
         _validate(body, path, base)
         roots = (_read(body, path, base, problems),)
     return Document(path, "json", text, roots, tuple(problems), comments)
 
 
-def _blank_comments(text: str, base: int) -> tuple[str, tuple[tuple[Span, str], ...]]:
+def _blank_comments(text: str, path: str, base: int) -> tuple[str, tuple[tuple[Span, str], ...]]:
     """The text with comments replaced by spaces, and the comments."""
     if "//" not in text and "/*" not in text:
         return text, ()
@@ -46,13 +57,25 @@ def _blank_comments(text: str, base: int) -> tuple[str, tuple[tuple[Span, str], 
         if found[1] is None:
             return found[0]
         comments.append((Span(*found.span()), found[0]))
-        return _NOT_BREAK.sub(" ", found[0])
+        if len(comments) > MAX_NODES:
+            message = f"more than {MAX_NODES} comments"
+            raise _error(text, path, message, "name a training config", found.start() + base)
+        return _NOT_BREAK.sub(" ", found[0]) if found[0][1] == "*" else " " * len(found[0])
 
     return text[:base] + _STRING_OR_COMMENT.sub(blank, text[base:]), _shifted(comments, base)
 
 
 def _shifted(comments: list[tuple[Span, str]], base: int) -> tuple[tuple[Span, str], ...]:
     return tuple((Span(span.start + base, span.end + base), text) for span, text in comments)
+
+
+def _refuse_data(text: str, path: str, base: int) -> None:
+    """Stop before the standard library builds millions of values; a short text cannot hold too many."""
+    if len(text) > MAX_NODES:
+        for count, found in enumerate(_TOKEN.finditer(text, base)):
+            if count == MAX_NODES:
+                message = f"more than {MAX_NODES} values"
+                raise _error(text, path, message, "name a training config, not data", found.start())
 
 
 def _validate(text: str, path: str, base: int) -> None:

@@ -9,10 +9,21 @@ from collections.abc import Iterator
 import tree_sitter
 from tree_sitter_toml import language
 
-from loraplan.document import Document, DocumentError, Entry, Mapping, Node, Position, Problem, Scalar, Sequence, Span
+from loraplan.document import (
+    MAX_DEPTH,
+    MAX_NODES,
+    Document,
+    DocumentError,
+    Entry,
+    Mapping,
+    Node,
+    Position,
+    Problem,
+    Scalar,
+    Sequence,
+    Span,
+)
 from loraplan.document.offsets import character_offsets, encode
-
-MAX_DEPTH = 200
 
 _BOM = "\ufeff"
 _WHERE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
@@ -68,6 +79,8 @@ class _Builder:
         return Document(self.path, "toml", self.text, roots, problems, tuple(sorted(self.comments)))
 
     def _validate(self) -> None:
+        if self.body.count("\n") + self.body.count(",") > MAX_NODES:
+            raise DocumentError(self.path, f"more than {MAX_NODES} values", "name a training config, not data")
         # A key of many parts makes tomllib's memory grow with their square.
         if found := _MANY_PARTS.search(self.body):
             raise self._too_deep(found.start() + self.base)

@@ -11,6 +11,8 @@ from typing import Any
 import yaml
 
 from loraplan.document import (
+    MAX_DEPTH,
+    MAX_NODES,
     Document,
     DocumentError,
     Entry,
@@ -23,10 +25,6 @@ from loraplan.document import (
     Span,
     Style,
 )
-
-MAX_DEPTH = 200
-MAX_EXPANDED = 100_000
-"""Nodes that aliases may add to a document."""
 
 _BOM = "\ufeff"
 _PROPERTIES = re.compile(r"(?:[&!][^\s,\[\]{}]*(?:\s+(?:#[^\n]*\n\s*)*|(?=[,\[\]{}])|\Z))+")
@@ -60,8 +58,7 @@ class _Builder:
         self.base = 1 if text.startswith(_BOM) else 0
         self.problems: list[Problem] = []
         self.anchors: dict[str, tuple[Node, int] | None] = {}
-        self.counted = 0
-        self.expanded = 0
+        self.counted = 0  # nodes so far, those below an alias again for every alias
 
     def build(self) -> Document:
         roots: list[Node] = []
@@ -102,6 +99,8 @@ class _Builder:
                     end = start + len(self.text[start:end].rstrip())
                 node: Node = Scalar(event.value, Span(start, end), style, event.tag)
                 self.counted += 1
+                if self.counted > MAX_NODES:
+                    raise self._error(f"more than {MAX_NODES} values", "name a training config, not data", start)
                 if event.anchor:
                     self._anchor(event, event.anchor)
                     self.anchors[event.anchor] = (node, 1)
@@ -208,16 +207,15 @@ class _Builder:
             raise self._error(f"the alias *{name} stands inside its own anchor", "remove the recursive alias", start)
         node, size = found
         self._count(size, start)
-        self.counted += size
         if not node.shared:
             _share(node)
         return node
 
     def _count(self, added: int, offset: int) -> None:
-        self.expanded += added
-        if self.expanded > MAX_EXPANDED:
+        self.counted += added
+        if self.counted > MAX_NODES:
             raise self._error(
-                f"aliases expand to more than {MAX_EXPANDED} nodes", "write the values out or use fewer aliases", offset
+                f"aliases and merge keys expand to more than {MAX_NODES} values", "write the values out", offset
             )
 
     def _error(self, message: str, remedy: str, offset: int) -> DocumentError:

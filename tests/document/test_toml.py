@@ -2,8 +2,8 @@
 
 import pytest
 
-from loraplan.document import DocumentError, Position, walk
-from loraplan.document.toml import MAX_DEPTH, parse
+from loraplan.document import MAX_DEPTH, MAX_NODES, DocumentError, Position, walk
+from loraplan.document.toml import parse
 
 EXAMPLE = """\
 # c é
@@ -137,3 +137,7 @@ def test_deep_nesting_is_an_error_not_a_crash(text):
 
 def test_a_number_too_long_to_convert():
     assert error("a = " + "1" * 5_000).message == "a number that is too long"
+
+
+def test_data_is_refused():
+    assert error("a = [" + "1," * MAX_NODES + "\n1]").message == "more than 100000 values"

@@ -3,8 +3,8 @@
 import pytest
 import yaml as pyyaml
 
-from loraplan.document import DocumentError, Mapping, Position, Scalar, Sequence, find, walk, yaml
-from loraplan.document.yaml import MAX_DEPTH, parse
+from loraplan.document import MAX_DEPTH, MAX_NODES, DocumentError, Mapping, Position, Scalar, Sequence, find, walk, yaml
+from loraplan.document.yaml import parse
 
 
 @pytest.fixture(params=["libyaml", "pure"], autouse=True)
@@ -249,10 +249,14 @@ def test_nesting_up_to_the_limit_is_read():
 def test_an_alias_bomb_is_an_error():
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
-    assert error("\n".join(lines)).message == "aliases expand to more than 100000 nodes"
+    assert error("\n".join(lines)).message == "aliases and merge keys expand to more than 100000 values"
 
 
 def test_a_merge_bomb_is_an_error():
     keys = ", ".join(f"k{n}: 1" for n in range(1_000))
     text = f"a: &a {{{keys}}}\n" + "".join(f"b{n}: {{<<: *a}}\n" for n in range(200))
-    assert error(text).message == "aliases expand to more than 100000 nodes"
+    assert error(text).message == "aliases and merge keys expand to more than 100000 values"
+
+
+def test_data_is_refused():
+    assert error("- a\n" * (MAX_NODES + 1)).message == "more than 100000 values"

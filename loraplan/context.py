@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -12,6 +11,7 @@ from loraplan.derived import number
 from loraplan.formats.reading import Reading
 from loraplan.origin import Default, Derived
 from loraplan.plan import get
+from loraplan.record import record
 from loraplan.rule import Need, Skip
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Inputs:
     """What the user says besides the config, from the command line and the settings."""
 

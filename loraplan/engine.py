@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from loraplan import suppression
 from loraplan.context import Facts, Inputs
 from loraplan.document import Document, DocumentError, Span, Syntax
 from loraplan.formats import NotAConfig
 from loraplan.formats.reading import Reading
+from loraplan.record import record
 from loraplan.result import Diagnostic, Failure, FileResult
 from loraplan.rule import Finding, Rule
 from loraplan.run import check_run, place, recognised, run_facts
@@ -20,7 +20,7 @@ from loraplan.settings import Finder, Settings, SettingsError, check_options
 from loraplan.settings import read as read_settings
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Overrides:
     """What the command line says over the settings."""
 
@@ -34,8 +34,7 @@ class Overrides:
     """No settings file at all, and no versions from the surroundings."""
 
 
-@dataclass(slots=True)
-class _Profile:
+class _Profile(NamedTuple):
     """The rules to run under some settings, with their options."""
 
     settings: Settings

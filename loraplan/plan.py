@@ -5,14 +5,16 @@ Plain values only; where each came from is a side table (`loraplan.origin`). Rul
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from functools import cache
 from typing import Any, ClassVar
+
+from loraplan.record import record
 
 _FORBID: dict[str, Any] = {"extra": "forbid"}
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@record()
 class Model:
     """The base model and how it is loaded."""
 
@@ -29,7 +31,7 @@ class Model:
     max_position_embeddings: int | None = None
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@record()
 class Adapter:
     """The PEFT method and its settings, with PEFT's meaning of every field (peft 0.21 `LoraConfig`)."""
 
@@ -67,7 +69,7 @@ class Adapter:
     """A trained adapter that the run continues from."""
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@record()
 class Quantization:
     """Storage of the base weights while training."""
 
@@ -85,7 +87,7 @@ class Quantization:
     llm_int8_threshold: float | None = None
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@record()
 class Optimizer:
     """Optimizer and its hyperparameters; `learning_rate` is the peak rate."""
 
@@ -100,7 +102,7 @@ class Optimizer:
     args: str | None = None
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@record()
 class Schedule:
     """Learning-rate schedule and length of the run. `max_steps` counts optimizer steps; it is None when unlimited."""
 
@@ -113,7 +115,7 @@ class Schedule:
     max_steps: int | None = None
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@record()
 class Batch:
     """Examples per forward pass and per optimizer step."""
 
@@ -126,7 +128,7 @@ class Batch:
     eval_batch_size: int | None = None
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@record()
 class Precision:
     """Mixed precision and memory-saving switches of the training loop."""
 
@@ -144,7 +146,7 @@ class Precision:
     compile: bool | None = None
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@record()
 class Data:
     """Datasets and how examples become token sequences."""
 
@@ -166,7 +168,7 @@ class Data:
     chat_template: str | None = None
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@record()
 class Distributed:
     """Devices and how the run is spread over them."""
 
@@ -182,7 +184,7 @@ class Distributed:
     context_parallel: int | None = None
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@record()
 class Run:
     """Evaluation, saving, logging and the rest of the run."""
 
@@ -201,7 +203,7 @@ class Run:
     resume_from_checkpoint: str | None = None
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@record()
 class Plan:
     """One training run. `method` is `sft`, `pt`, `dpo`, `orpo`, `kto`, `simpo`, `grpo`, `ppo`, `rloo`, `reward`, ..."""
 

@@ -72,7 +72,7 @@ class Recognised(NamedTuple):
     """`QLoRA r=32 on meta-llama/Llama-3.1-8B`."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class FileResult:
     """All that checking one file gave."""
 
@@ -85,7 +85,7 @@ class FileResult:
     """Findings that a comment in the file silenced."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class Outcome:
     """All that one invocation gave."""
 

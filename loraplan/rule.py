@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from loraplan.document import Span
 from loraplan.plan import Plan
+from loraplan.record import record
 
 if TYPE_CHECKING:
     from loraplan.arch.match import Matched
@@ -63,7 +64,7 @@ class Fix(NamedTuple):
     applicability: Applicability
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class Finding:
     """One thing a rule reports. `message` gives value and consequence, `remedy` what to write instead."""
 
@@ -142,7 +143,7 @@ class Context(Protocol):
 Check = Callable[[Plan, Context], Iterable[Finding]]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class Rule:
     """A rule as the engine sees it; its page is the docstring of the module that `check` stands in."""
 

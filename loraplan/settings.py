@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from loraplan.record import record
 from loraplan.rule import SEVERITIES, Severity
 
 FILES = ("loraplan.toml", "pyproject.toml")
@@ -22,7 +23,7 @@ class SettingsError(Exception):
         self.message = message
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Settings:
     """What a settings file says; the defaults are those of no file at all."""
 

@@ -6,12 +6,12 @@ Names are matched by pattern, all layers at once, wherever the target cannot tel
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from loraplan.arch.convert import converted, default_targets
 from loraplan.arch.pattern import BadPattern, Pattern, is_plain
 from loraplan.arch.spec import ArchSpec, Module
+from loraplan.record import record
 
 if TYPE_CHECKING:
     from loraplan.plan import Adapter
@@ -21,7 +21,7 @@ ADAPTABLE = frozenset(("Linear", "Conv1D", "Embedding", "Conv1d", "Conv2d", "Con
 """Classes for which PEFT has a LoRA layer (peft 0.21.2 `tuners/lora/model.py`, dispatchers)."""
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Matched:
     """What an adapter's targets select. A module stands with the layers that are really adapted."""
 

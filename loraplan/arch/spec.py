@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
+
+from loraplan.record import record
 
 Kind = Literal["Linear", "Conv1D", "Embedding", "Conv1d", "Conv2d", "Conv3d", "Parameter", "Norm", "Router", "Other"]
 """Class of a module as PEFT sees it. `Parameter`: a bare nn.Parameter (fused experts), reachable only by
@@ -49,7 +50,7 @@ class Module(NamedTuple):
         return math.prod(self.shape) + (side if self.bias else 0)
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class ArchSpec:
     """One base model. Counts are of elements, lengths in tokens, layers in decoder blocks of the text model."""
 

@@ -58,7 +58,7 @@ None.
 ## What it does not flag
 Leftover keys that are null, empty or false. A file that says in so many words that LoRA is off (`use_peft: false`,
 `finetuning_type: full`) and sets only one or two of LoRA's fields beside it gets a warning instead of an error, as
-does one whose learning rate is that of a full fine-tune (2e-5 or less): both are usually remains of another config,
+does one whose learning rate is that of a full fine-tune (5e-5 or less): both are usually remains of another config,
 harmless but misleading.
 
 ## Fix safety
@@ -100,7 +100,7 @@ def check(plan: Plan, ctx: Context) -> Checked:
         return
     stated = ctx.explicit("adapter.method")
     rate = plan.optimizer.learning_rate
-    remains = (stated and len(reading.lora_keys) <= 2) or (rate is not None and rate <= 2e-5)
+    remains = (stated and len(reading.lora_keys) <= 2) or (rate is not None and rate <= 5e-5)
     keys = list(reading.lora_keys)
     names = ", ".join(f"`{key}`" for key in keys[:_LISTED]) + (", ..." if len(keys) > _LISTED else "")
     cause = f"`{ctx.key('adapter.method')}` turns LoRA off" if stated else f"`{reading.switch}` is missing"

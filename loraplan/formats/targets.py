@@ -89,13 +89,13 @@ def _continues(character: str) -> bool:
 
 
 def adapted(plan: Plan, ctx: Context) -> tuple[str, ...]:
-    """The last names of the modules that are adapted, as far as they are known."""
+    """The last names of the modules that are adapted, as far as they are known; in the order they were written."""
     targets = plan.adapter.target_modules
-    if isinstance(targets, tuple):
-        return tuple(name.rpartition(".")[2] for name in targets)
+    names = tuple(name.rpartition(".")[2] for name in targets) if isinstance(targets, tuple) else ()
     if ctx.arch_or_none is None or not made_by_peft(ctx.reading):
-        return ()
-    return tuple(dict.fromkeys(module.name.rpartition(".")[2] for module in ctx.matched.modules))
+        return names
+    found = dict.fromkeys(module.name.rpartition(".")[2] for module in ctx.matched.modules)
+    return tuple(name for name in dict.fromkeys((*names, *found)) if name in found) or names
 
 
 def parameters(plan: Plan, ctx: Context, r: float, *, everywhere: bool) -> int | None:

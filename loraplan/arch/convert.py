@@ -7,8 +7,8 @@ conversion_mapping.py `_MODEL_TO_CONVERSION_PATTERN`.
 from __future__ import annotations
 
 import json
+import os
 from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from loraplan.arch.pattern import Pattern
@@ -28,8 +28,8 @@ class Converted(NamedTuple):
 
 @cache
 def _tables() -> dict[str, Any]:
-    path = Path(__file__).parent / "catalogue" / "peft_targets.json"
-    tables: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    with open(os.path.join(os.path.dirname(__file__), "catalogue", "peft_targets.json"), "rb") as file:
+        tables: dict[str, Any] = json.load(file)
     return tables
 
 

@@ -36,7 +36,7 @@ class Position(NamedTuple):
     column: int
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Scalar:
     """A leaf: `text` is the decoded content, `span` its characters in the source, quotes included."""
 
@@ -49,7 +49,7 @@ class Scalar:
     """The source text also serves other places (YAML alias, shell or Python variable): show an edit, never apply it."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Sequence:
     """A list of nodes."""
 
@@ -66,7 +66,7 @@ class Entry(NamedTuple):
     value: Node
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Mapping:
     """Ordered key-value pairs, duplicates kept; also a Python call or a shell command, whose keywords are its entries.
 
@@ -126,7 +126,7 @@ class DocumentError(Exception):
         return f"{where}: {self.message}; {self.remedy}"
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Document:
     """One parsed file. `roots` are its top nodes: YAML documents, shell commands, Python calls and module names."""
 

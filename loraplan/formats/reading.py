@@ -40,7 +40,7 @@ class ValueIssue(NamedTuple):
     """Hand-rolled files, whose loader is unknown, have "works"."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Reading:
     """One run as one config describes it. `origins` has an entry for every field of `plan` that is not None."""
 

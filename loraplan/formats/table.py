@@ -22,10 +22,10 @@ alone.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from loraplan.document import Document, Entry, KeyPath, Mapping, Node, Scalar, Sequence, Span, find
@@ -37,7 +37,7 @@ from loraplan.formats.values import Loader, plain
 from loraplan.origin import Default, Derived, Explicit, Origin
 from loraplan.plan import build
 
-_TABLES = Path(__file__).parent / "defaults"
+_TABLES = os.path.join(os.path.dirname(__file__), "defaults")  # pathlib would cost 5 ms
 Versions = dict[str, str]
 """Framework -> version, as far as the settings or a requirements file beside the config state them."""
 
@@ -45,7 +45,8 @@ Versions = dict[str, str]
 @cache
 def load_table(name: str) -> dict[str, Any]:
     """A table with its includes merged in; own rows come first, so they win."""
-    table: dict[str, Any] = json.loads((_TABLES / f"{name}.json").read_bytes())
+    with open(os.path.join(_TABLES, f"{name}.json"), "rb") as file:
+        table: dict[str, Any] = json.load(file)
     for include in table.get("include", ()):
         prefix = f"{include['prefix']}." if include.get("prefix") else ""
         other = load_table(include["table"])

@@ -106,7 +106,7 @@ def check(_plan: Plan, ctx: Context) -> Checked:
 def _pattern(name: str) -> re.Pattern[str]:
     if name == "hf":
         return re.compile(r"(?<![A-Za-z0-9_])hf_([A-Za-z0-9]{30,64})(?![A-Za-z0-9_])")
-    return re.compile(r"(?i)(?:key|token)[\"']?\s{0,4}[:=,]\s{0,4}[\"']?([0-9a-f]{40})(?![0-9a-zA-Z])")
+    return re.compile(r"(?:[Kk]ey|KEY|[Tt]oken|TOKEN)[\"']?\s{0,4}[:=,]\s{0,4}[\"']?([0-9a-fA-F]{40})(?![0-9a-zA-Z])")
 
 
 def _random(value: str) -> bool:

@@ -13,6 +13,7 @@ from loraplan.formats.values import Unresolved, to_bool, to_float
 SIGNATURE = "`llm_backbone` with `problem_type` or an `architecture` section"
 
 _CONFIG = "llm_studio/python_configs/text_causal_language_modeling_config.py@a4971c11"
+_MODELING = "llm_studio/src/utils/modeling_utils.py@a4971c11"
 _BITS = {"int4": 4, "int8": 8}
 # problem_type, without `text_` and `_modeling` -> training method, model task.
 _PROBLEMS = {
@@ -50,7 +51,7 @@ def read(root: Node, document: Document, signature: str, versions: Versions) -> 
             targets = tuple(name.strip() for name in names.split(",") if name.strip())
             draft.set("adapter.target_modules", targets, "training.lora_target_modules")
         else:
-            draft.default("adapter.target_modules", "all-linear", _CONFIG, "training.lora_target_modules")
+            draft.default("adapter.target_modules", "all-linear", _MODELING, "training.lora_target_modules")
     _backbone(draft)
     _training(draft)
     _data(draft)
@@ -73,7 +74,7 @@ def _backbone(draft: Draft) -> None:
     if kind in _BITS:
         draft.derive("quantization.method", "bnb", ("quantization.bits",), "bitsandbytes")
     if kind == "int4":
-        how = "hard-coded in LLM Studio (modeling_utils.py)"
+        how = "hard-coded in LLM Studio"
         draft.derive("quantization.quant_type", "nf4", ("quantization.bits",), how)
         draft.derive("quantization.double_quant", False, ("quantization.bits",), how)
         draft.derive("quantization.compute_dtype", "float16", ("quantization.bits",), how)

@@ -44,6 +44,8 @@ def read(root: Node, document: Document, signature: str, versions: Versions) -> 
     draft.derive("method", "sft", (), "mistral-finetune trains on instructions or text")
     draft.default("schedule.name", "cosine", _TRAIN)
     draft.default("optimizer.name", "adamw_torch", _TRAIN)
+    draft.default("optimizer.beta1", 0.9, _TRAIN)
+    draft.default("optimizer.beta2", 0.95, _TRAIN)
     draft.default("precision.bf16", True, _TRAIN)
     names = [draft.raw(key) for key in ("data.instruct_data", "data.data")]
     found = tuple(name for name in names if isinstance(name, str) and name and not isinstance(name, Unresolved))

@@ -5,20 +5,23 @@ Names are matched by pattern, all layers at once, wherever the target cannot tel
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from loraplan.arch.convert import converted, default_targets
 from loraplan.arch.pattern import BadPattern, Pattern, is_plain
+from loraplan.arch.reach import containers, exclusion, has_digit, in_layers, listed, only, real, without
 from loraplan.arch.spec import ArchSpec, Module
 from loraplan.record import record
 
 if TYPE_CHECKING:
     from loraplan.plan import Adapter
 
-Layers = tuple[int, ...] | None
 ADAPTABLE = frozenset(("Linear", "Conv1D", "Embedding", "Conv1d", "Conv2d", "Conv3d"))
 """Classes for which PEFT has a LoRA layer (peft 0.21.2 `tuners/lora/model.py`, dispatchers)."""
+_MAMBA = frozenset(("falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemotron_h"))
+_NOT_IN_MAMBA = frozenset(("out_proj", "conv1d"))
+"""Modules that fast kernels read past the adapter (peft 0.21.2 `_check_lora_target_modules_mamba`)."""
 
 
 @record()
@@ -65,13 +68,13 @@ class Matched:
         patterns = [(key, _whole(value)) for key, value in (adapter.rank_pattern or {}).items()]
         patterns += [(key, rank * factor) for key, factor in self.ranks]
         for key, value in patterns:
-            if not left or (hit := _pattern_key(key, module._replace(layers=layers))) is False or value is None:
+            hit = _pattern_hit(key, module._replace(layers=layers)) if left and value is not None else None
+            if hit is None or value is None:
                 continue
-            hits = module._replace(layers=hit).copies
-            yield value, hits
-            left -= hits
-            if layers is not None and hit is not None:
-                taken = set(hit)
+            yield value, hit.copies
+            left -= hit.copies
+            if layers is not None and hit.layers is not None:
+                taken = set(hit.layers)
                 layers = tuple(layer for layer in layers if layer not in taken)
         if left:
             yield rank, left
@@ -98,9 +101,9 @@ def match(adapter: Adapter, arch: ArchSpec) -> Matched:
         from_default = targets is not None
     try:
         found = _select(targets, adapter, arch)
-        excluded = _exclusion(adapter)
-        kept, dropped = _without(found.modules, excluded)
-        containers, _ = _without(found.others, excluded)
+        excluded = exclusion(adapter)
+        kept, dropped = without(found.modules, excluded)
+        containers, _ = without(found.others, excluded)
     except BadPattern as error:
         return Matched((), (), from_default, problem=f"invalid regular expression: {error}")
     hit_parameters, flat = _select_parameters(parameters, arch)
@@ -111,10 +114,12 @@ def match(adapter: Adapter, arch: ArchSpec) -> Matched:
         for entry, parameter in changed.moved:
             if parameter not in leaves and not any(name.endswith(f".{parameter}") for name in names):
                 missing = (*missing, entry)
-    unsupported = [m.name for m in kept if m.kind not in ADAPTABLE]
+    refused = _NOT_IN_MAMBA if arch.model_type in _MAMBA else frozenset[str]()
+    good = [m for m in kept if m.kind in ADAPTABLE and m.name.rpartition(".")[2] not in refused]
+    unsupported = [m.name for m in kept if m not in good]
     unsupported += [m.name for m in containers]
     return Matched(
-        modules=tuple(m for m in kept if m.kind in ADAPTABLE) + hit_parameters,
+        modules=(*good, *hit_parameters),
         unmatched=missing,
         from_default=from_default,
         unsupported=tuple(unsupported) + flat,
@@ -181,151 +186,20 @@ def _select(targets: tuple[str, ...] | str | None, adapter: Adapter, arch: ArchS
     if isinstance(targets, str):
         if targets.lower() == "all-linear":
             linear = [m for m in arch.modules if m.kind in ("Linear", "Conv1D") and m.part != "head"]
-            return _Found(_in_layers(linear, adapter), [], ())
+            return _Found(in_layers(linear, adapter), [], ())
         pattern = Pattern(targets)
-        hits = [hit for m in _real(arch) if (hit := _only(m, pattern.fullmatch, pattern.digits)) is not None]
-        others = [hit for m in containers(arch) if (hit := _only(m, pattern.fullmatch, pattern.digits)) is not None]
+        hits = [hit for m in real(arch) if (hit := only(m, pattern.fullmatch, pattern.digits)) is not None]
+        others = [hit for m in containers(arch) if (hit := only(m, pattern.fullmatch, pattern.digits)) is not None]
         return _Found(hits, others, ())
     used: set[str] = set()
-    hits = _listed(targets, _real(arch), used)
-    others = _listed(targets, containers(arch), used)
+    hits = listed(targets, real(arch), used)
+    others = listed(targets, containers(arch), used)
     missing = tuple(entry for entry in targets if entry not in used)
-    return _Found(_in_layers(hits, adapter), _in_layers(others, adapter), missing)
-
-
-def _real(arch: ArchSpec) -> list[Module]:
-    return [m for m in arch.modules if m.kind != "Parameter"]
-
-
-def containers(arch: ArchSpec) -> list[Module]:
-    """The modules that hold others, by the names of what they hold."""
-    known = {m.name for m in arch.modules if m.kind != "Parameter"}
-    found: dict[str, Module] = {}
-    for m in arch.modules:
-        head = m.name.rpartition(".")[0]
-        while head and head not in found:
-            if head not in known:
-                found[head] = Module(head, "Other", (0,), layers=m.layers if "{i}" in head else None)
-            head = head.rpartition(".")[0]
-    return list(found.values())
-
-
-def _listed(entries: tuple[str, ...], modules: list[Module], used: set[str]) -> list[Module]:
-    """The modules that a list reaches: an entry is the whole name or its end after a dot."""
-    plain = [(entry, f".{entry}") for entry in entries if "{" not in entry and not _has_digit(entry)]
-    hits: list[Module] = []
-    for m in modules:
-        whole = False
-        for entry, tail in plain:
-            if m.name == entry or m.name.endswith(tail):
-                whole = True
-                used.add(entry)
-        layers: set[int] = set()
-        for entry in entries:
-            if whole or not _has_digit(entry):
-                continue
-            hit = _only(m, lambda name, e=entry: name == e or name.endswith(f".{e}"), True)  # type: ignore[misc]
-            if hit is not None:
-                used.add(entry)
-                layers.update(hit.layers or ())
-                whole = whole or hit.layers is None
-        if whole:
-            hits.append(m)
-        elif layers:
-            hits.append(m._replace(layers=tuple(sorted(layers))))
-    return hits
-
-
-def _has_digit(text: str) -> bool:
-    return any(character.isdigit() for character in text)
-
-
-def _only(module: Module, test: Callable[[str], bool], digits: bool) -> Module | None:
-    """The module with the layers whose names pass; None if none does. Without `digits`, equally long indices agree."""
-    if module.layers is None:
-        return module if test(module.name.replace("{e}", "0")) else None
-    answers: dict[int, bool] = {}
-    kept = []
-    for layer in module.layers:
-        group = layer if digits else -len(str(layer))
-        if group not in answers:
-            answers[group] = test(module.name.replace("{i}", str(layer)).replace("{e}", "0"))
-        if answers[group]:
-            kept.append(layer)
-    if not kept:
-        return None
-    return module if len(kept) == len(module.layers) else module._replace(layers=tuple(kept))
-
-
-def _in_layers(modules: list[Module], adapter: Adapter) -> list[Module]:
-    """`layers_to_transform`: the first numbered part of the name, or the one after `layers_pattern`, must be listed."""
-    wanted = adapter.layers_to_transform
-    if not wanted:
-        return modules
-    after = (adapter.layers_pattern,) if isinstance(adapter.layers_pattern, str) else adapter.layers_pattern or ()
-    allowed = set(wanted)
-    kept = []
-    for m in modules:
-        index = _layer_index(m.name.split("."), tuple(filter(None, after)))
-        if index == "{i}" and m.layers is not None:
-            layers = tuple(layer for layer in m.layers if layer in allowed)
-            if layers:
-                kept.append(m._replace(layers=layers))
-        elif index is not None and index != "{i}" and int(index) in allowed:
-            kept.append(m)
-    return kept
-
-
-def _layer_index(parts: list[str], after: tuple[str, ...]) -> str | None:
-    """The part of a name that PEFT takes for the layer index; at least one part must follow it."""
-    for place in range(1, len(parts) - 1):
-        part = parts[place]
-        if part == "{i}" or part.isdecimal():
-            if after:
-                if parts[place - 1] in after:
-                    return part
-            elif place >= 2:
-                return part
-    return None
-
-
-def _exclusion(adapter: Adapter) -> Callable[[Module], Module | None]:
-    """The part of a module that `exclude_modules` and `modules_to_save` leave to the adapter."""
-    excluded = adapter.exclude_modules
-    pattern = Pattern(excluded) if isinstance(excluded, str) and excluded else None
-    entries = excluded if isinstance(excluded, tuple) else ()
-    saved = [entry for entry in adapter.modules_to_save or () if is_plain(entry)]
-    odd = [Pattern(rf"(.*\.)?({e})(\..*)?") for e in adapter.modules_to_save or () if e and not is_plain(e)]
-    digits = any(map(_has_digit, (*entries, *saved))) or any(p.digits for p in (pattern, *odd) if p is not None)
-
-    def test(name: str) -> bool:
-        if pattern is not None and pattern.fullmatch(name):
-            return False
-        if any(name == entry or name.endswith(f".{entry}") for entry in entries):
-            return False
-        if any(f".{entry}." in f".{name}." for entry in saved):
-            return False
-        return not any(p.fullmatch(name) for p in odd)
-
-    if pattern is None and not entries and not saved and not odd:
-        return lambda module: module
-    return lambda module: _only(module, test, digits)
-
-
-def _without(modules: list[Module], keep: Callable[[Module], Module | None]) -> tuple[list[Module], list[Module]]:
-    """(what is left, what was wholly taken out)."""
-    left, dropped = [], []
-    for m in modules:
-        rest = keep(m)
-        if rest is None:
-            dropped.append(m)
-        else:
-            left.append(rest)
-    return left, dropped
+    return _Found(in_layers(hits, adapter), in_layers(others, adapter), missing)
 
 
 def _select_parameters(entries: tuple[str, ...], arch: ArchSpec) -> tuple[tuple[Module, ...], tuple[str, ...]]:
-    """(parameters that `target_parameters` reaches, names of those with too few dimensions); no other filter applies."""
+    """(parameters that `target_parameters` reaches, names of those with too few dimensions); nothing filters them."""
     if not entries:
         return (), ()
     found, flat = [], []
@@ -336,7 +210,7 @@ def _select_parameters(entries: tuple[str, ...], arch: ArchSpec) -> tuple[tuple[
             candidates = [m._replace(name=f"{m.name}.weight", kind="Parameter", bias=False)]
             if m.bias:
                 candidates.append(m._replace(name=f"{m.name}.bias", kind="Parameter", shape=(1,), bias=False))
-        for candidate in _listed(tuple(entries), candidates, set()):
+        for candidate in listed(tuple(entries), candidates, set()):
             if len(candidate.shape) in (2, 3):
                 found.append(candidate)
             else:
@@ -348,14 +222,12 @@ def _whole(value: float) -> int | None:
     return int(value) if value == int(value) and value > 0 else None
 
 
-def _pattern_key(key: str, module: Module) -> Layers | bool:
-    """The layers whose names a rank pattern's key fits; False where none does (peft 0.21.2 `get_pattern_key`)."""
-    if is_plain(key) and not _has_digit(key):
-        fits = module.name == key or module.name.endswith(f".{key}")
-        return module.layers if fits else False
+def _pattern_hit(key: str, module: Module) -> Module | None:
+    """The module with the layers whose names a rank pattern's key fits (peft 0.21.2 `get_pattern_key`)."""
+    if is_plain(key) and not has_digit(key):
+        return module if module.name == key or module.name.endswith(f".{key}") else None
     try:
         pattern = Pattern(rf"(.*\.)?({key})")
     except BadPattern:
-        return False
-    hit = _only(module, pattern.fullmatch, pattern.digits)
-    return False if hit is None else hit.layers
+        return None
+    return only(module, pattern.fullmatch, pattern.digits)

@@ -29,9 +29,7 @@ class Pattern:
             raise BadPattern(f"the pattern is longer than {MAX_PATTERN} characters")
         self.source = source
         plain = source.replace("0-9", "")
-        self.digits = any(c.isdigit() for c in plain) and any(
-            c.isdigit() for c in re.sub(r"\{\d*,?\d*\}", "", plain)
-        )
+        self.digits = any(c.isdigit() for c in plain) and any(c.isdigit() for c in re.sub(r"\{\d*,?\d*\}", "", plain))
         try:
             compiled = re.compile(source)
         except (re.error, RecursionError, OverflowError) as error:
@@ -57,7 +55,7 @@ def _could_explode(source: str) -> bool:
 
 def _bounded(source: str) -> Callable[[str], bool]:
     """A matcher over sets of positions, from Python's own parse of the pattern."""
-    from re import _parser  # type: ignore[attr-defined]  # noqa: PLC0415  the parse tree has no public name
+    from re import _parser  # type: ignore[attr-defined]
 
     try:
         tree = list(_parser.parse(source))

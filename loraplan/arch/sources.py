@@ -84,12 +84,17 @@ def _snapshot(name: str) -> Path | None:
 
 def _caches() -> list[Path]:
     """The directories that huggingface_hub would look in, first to last (its constants.py)."""
-    named = [os.environ.get("HF_HUB_CACHE"), os.environ.get("HUGGINGFACE_HUB_CACHE")]
+    named = [Path(path) for key in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE") if (path := os.environ.get(key))]
     if home := os.environ.get("HF_HOME"):
-        named.append(os.path.join(home, "hub"))
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.join("~", ".cache")
-    named.append(os.path.join(cache, "huggingface", "hub"))
-    return [Path(os.path.expanduser(path)) for path in dict.fromkeys(filter(None, named))]
+        named.append(Path(home) / "hub")
+    named.append(Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface" / "hub")
+    found = []
+    for cache in dict.fromkeys(named):
+        try:
+            found.append(cache.expanduser())
+        except RuntimeError:  # no home directory
+            continue
+    return found
 
 
 def _from_directory(directory: Path, name: str, problems: list[str]) -> ArchSpec | None:
@@ -108,7 +113,7 @@ def _from_directory(directory: Path, name: str, problems: list[str]) -> ArchSpec
     if not isinstance(config, dict):
         problems.append(f"{path} holds no mapping")
         return None
-    from loraplan.arch.weights import embedding_rows  # noqa: PLC0415  only a local model needs it
+    from loraplan.arch.weights import embedding_rows
 
     rows = embedding_rows(directory, problems)
     if rows is not None and type(config.get("vocab_size")) is int:
@@ -153,12 +158,12 @@ def _from_hub(name: str, problems: list[str]) -> ArchSpec | None:
     plain = (organisation + model).replace("-", "").replace("_", "").replace(".", "")
     if not model or "/" in model or not (plain.isascii() and plain.isalnum()) or ".." in name:
         return None
-    from urllib.error import HTTPError, URLError  # noqa: PLC0415  only with --online
-    from urllib.request import Request, urlopen  # noqa: PLC0415
+    from urllib.error import HTTPError, URLError
+    from urllib.request import Request, urlopen
 
     url = f"https://huggingface.co/{name}/resolve/main/config.json"
     try:
-        with urlopen(Request(url, headers={"User-Agent": "loraplan"}), timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310
+        with urlopen(Request(url, headers={"User-Agent": "loraplan"}), timeout=_TIMEOUT_SECONDS) as answer:
             body = answer.read(MAX_CONFIG_BYTES + 1)
         config = json.loads(body) if len(body) <= MAX_CONFIG_BYTES else None
     except HTTPError as error:

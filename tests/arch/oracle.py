@@ -89,7 +89,9 @@ def adapted(model: Any) -> set[str]:
             continue
         if ".original_module" in name:
             continue
-        plain = name.removeprefix("base_model.model.").replace(".base_layer", "").replace(".modules_to_save.default", "")
+        plain = (
+            name.removeprefix("base_model.model.").replace(".base_layer", "").replace(".modules_to_save.default", "")
+        )
         parameter = getattr(module, "parameter_name", None)
         names.add(f"{plain}.{parameter}" if parameter else plain)
     return names

@@ -59,8 +59,7 @@ def _by_title() -> dict[str, str]:
 
 
 def lookup(name: str) -> Row | None:
-    """The row of a model: exact or differing in case, an alias, a known mirror's or quantizer's copy, or a local path
-    whose last parts are a published name."""
+    """The row of a model by its name in any case, an alias, a mirror's or quantizer's copy, or a path's last parts."""
     given = name.strip().replace("\\", "/").rstrip("/").lower()
     found, quantization = _find(given), None
     if found is None:
@@ -87,7 +86,7 @@ def all_rows() -> list[Row]:
 
 def suggest(name: str) -> list[str]:
     """Published names like this one, best first; at most three."""
-    from difflib import get_close_matches  # noqa: PLC0415  only for a message
+    from difflib import get_close_matches
 
     given = name.strip().lower()[:200]
     lowered = _lowered()

@@ -91,6 +91,7 @@ def gptj(config: Mapping[str, Any]) -> ArchSpec:
 
 
 def gpt_neox(config: Mapping[str, Any]) -> ArchSpec:
+    """One matrix for query, key and value; biases everywhere but in the output head."""
     s, facts = _dimensions(config, "gpt_neox", "num_hidden_layers", "hidden_size", "num_attention_heads", False)
     s = s._replace(inner=facts.size("intermediate_size"))
     layout, block, bias = Layout("gpt_neox."), "layers.{i}.", facts.flag("attention_bias")
@@ -120,7 +121,7 @@ def falcon(config: Mapping[str, Any]) -> ArchSpec:
     layout.linear(f"{block}self_attention.dense", s.hidden, s.hidden, "o", layers=s.all, bias=bias)
     _mlp(layout, f"{block}mlp.dense_h_to_4h", f"{block}mlp.dense_4h_to_h", s, bias)
     if not facts.flag("parallel_attn"):
-        norms = ("input_layernorm", "post_attention_layernorm")
+        norms: tuple[str, ...] = ("input_layernorm", "post_attention_layernorm")
     elif (facts.count("num_ln_in_parallel_attn") or (2 if new else 1)) == 2:
         norms = ("ln_attn", "ln_mlp")
     else:
@@ -132,6 +133,7 @@ def falcon(config: Mapping[str, Any]) -> ArchSpec:
 
 
 def bloom(config: Mapping[str, Any]) -> ArchSpec:
+    """GPT-NeoX's names, and a norm after the embedding."""
     data = dict(config)
     data["hidden_size"] = data.get("hidden_size", data.get("n_embed"))
     data["n_layer"] = data.get("n_layer", data.get("num_hidden_layers"))

@@ -1,4 +1,4 @@
-"""DeepSeek V2 and V3, and GLM-5 after them: attention through low-rank latents, experts after some dense layers."""
+"""DeepSeek V2 and V3: attention through low-rank latents, experts after some dense layers."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
 
 
 def deepseek(config: Mapping[str, Any]) -> ArchSpec:
+    """Latent attention, then `first_k_dense_replace` dense layers before those with experts."""
     model_type = str(config.get("model_type"))
     facts = Facts(config, _DEFAULTS[model_type])
     s, layout = frame(facts)

@@ -69,7 +69,7 @@ def glm(config: Mapping[str, Any]) -> ArchSpec:
     layout.embedding("embed_tokens", s.vocab, s.hidden)
     layout.attention("layers.{i}.self_attn.", s, s.all, qkv_bias=facts.flag("attention_bias"))
     fused_mlp(layout, s)
-    norms = _NORMS
+    norms: tuple[str, ...] = _NORMS
     if model_type == "glm4":
         norms = (*norms, "layers.{i}.post_self_attn_layernorm", "layers.{i}.post_mlp_layernorm")
     layout.norms(norms, s.hidden, s.all)
@@ -79,6 +79,7 @@ def glm(config: Mapping[str, Any]) -> ArchSpec:
 
 
 def starcoder2(config: Mapping[str, Any]) -> ArchSpec:
+    """Separate attention projections, a two-layer MLP with GPT-2's names, biases everywhere."""
     facts = Facts(config, _DEFAULTS["starcoder2"])
     s, layout = sizes(facts), Layout()
     bias = facts.flag("use_bias")

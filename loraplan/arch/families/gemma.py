@@ -31,6 +31,7 @@ _FOUR_NORMS = (
 
 
 def gemma(config: Mapping[str, Any]) -> ArchSpec:
+    """Llama's plan with heads wider than hidden / heads, and tied embeddings."""
     facts = Facts(config, _DEFAULTS["gemma"])
     s, layout = sizes(facts), Layout()
     bias = facts.flag("attention_bias")

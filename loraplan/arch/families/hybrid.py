@@ -51,6 +51,7 @@ _NORMS = ("layers.{i}.input_layernorm", "layers.{i}.post_attention_layernorm")
 
 
 def qwen3_next(config: Mapping[str, Any]) -> ArchSpec:
+    """Gated delta nets with fused inputs, experts in every layer."""
     facts = Facts(config, _DEFAULTS["qwen3_next"])
     s, layout = sizes(facts), Layout()
     experts = _delta_decoder(layout, facts, s, fused_inputs=True, sparse=True)
@@ -218,9 +219,7 @@ def falcon_h1(config: Mapping[str, Any]) -> ArchSpec:
     layout.attention("layers.{i}.self_attn.", s, s.all, qkv_bias=bias, out_bias=bias)
     kernel = (mixed, 1, facts.size("mamba_d_conv"))
     layout.add(f"{block}conv1d", "Conv1d", kernel, bias=facts.flag("mamba_conv_bias"), layers=s.all)
-    layout.linear(
-        f"{block}in_proj", s.hidden, width + mixed + heads, layers=s.all, bias=facts.flag("mamba_proj_bias")
-    )
+    layout.linear(f"{block}in_proj", s.hidden, width + mixed + heads, layers=s.all, bias=facts.flag("mamba_proj_bias"))
     for name in ("dt_bias", "A_log", "D"):
         layout.parameter(block + name, (heads,), "attention", s.all)
     if facts.flag("mamba_rms_norm"):

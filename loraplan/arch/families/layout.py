@@ -7,7 +7,7 @@ because `save_pretrained` leaves out what equals a default.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from loraplan.arch.spec import ArchSpec, Kind, Module, Part, Role
 
@@ -261,5 +261,5 @@ class Layout:
             max_positions=s.max_positions,
             rope_scaling=s.rope_scaling,
             parameters=total,
-            **cast("dict[str, Any]", facts),
+            **facts,
         )

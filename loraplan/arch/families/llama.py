@@ -22,7 +22,9 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
         "num_key_value_heads": 8, "head_dim": 128,
     },
     "qwen2": {**_LLAMA_SIZE, "vocab_size": 151936, "intermediate_size": 22016, "num_key_value_heads": 32},
-    "qwen3": {**_LLAMA_SIZE, "vocab_size": 151936, "intermediate_size": 22016, "num_key_value_heads": 32, "head_dim": 128},
+    "qwen3": {
+        **_LLAMA_SIZE, "vocab_size": 151936, "intermediate_size": 22016, "num_key_value_heads": 32, "head_dim": 128,
+    },
     "smollm3": {
         "vocab_size": 128256, "hidden_size": 2048, "intermediate_size": 11008, "num_hidden_layers": 36,
         "num_attention_heads": 16, "num_key_value_heads": 4, "tie_word_embeddings": True,

@@ -71,6 +71,7 @@ def frame(facts: Facts, tied: bool | None = None) -> tuple[Sizes, Layout]:
 
 
 def finish(layout: Layout, s: Sizes, model_type: str, facts: Facts, experts: int) -> ArchSpec:
+    """Add the output head and describe a model whose experts are fused."""
     layout.head(s)
     active = facts.count("num_experts_per_tok", most=MAX_EXPERTS)
     return layout.spec(model_type, s, num_experts=experts, experts_per_token=active, fused_experts=True)
@@ -85,6 +86,7 @@ def sparse_layers(facts: Facts, s: Sizes) -> tuple[tuple[int, ...], tuple[int, .
 
 
 def mixtral(config: Mapping[str, Any]) -> ArchSpec:
+    """Experts in every layer, no shared one."""
     facts = Facts(config, _DEFAULTS["mixtral"])
     s, layout = frame(facts)
     experts = experts_of(facts)
@@ -132,6 +134,7 @@ def qwen2_moe(config: Mapping[str, Any]) -> ArchSpec:
 
 
 def qwen3_moe(config: Mapping[str, Any]) -> ArchSpec:
+    """No shared expert; queries and keys are normed by head."""
     facts = Facts(config, _DEFAULTS["qwen3_moe"])
     s, layout = frame(facts)
     experts = experts_of(facts)
@@ -146,6 +149,7 @@ def qwen3_moe(config: Mapping[str, Any]) -> ArchSpec:
 
 
 def olmoe(config: Mapping[str, Any]) -> ArchSpec:
+    """Queries and keys are normed over all heads at once; `intermediate_size` is an expert's."""
     facts = Facts(config, _DEFAULTS["olmoe"])
     s, layout = frame(facts)
     experts = experts_of(facts)
@@ -159,6 +163,7 @@ def olmoe(config: Mapping[str, Any]) -> ArchSpec:
 
 
 def granitemoe(config: Mapping[str, Any]) -> ArchSpec:
+    """Experts under `block_sparse_moe`, the router called so."""
     facts = Facts(config, _DEFAULTS["granitemoe"])
     s, layout = frame(facts)
     experts = experts_of(facts)

@@ -74,6 +74,7 @@ def text_of(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> Facts:
 
 
 def qwen2_vl(config: Mapping[str, Any]) -> ArchSpec:
+    """Qwen2-VL, whose tower is LayerNorm and a two-layer MLP, and Qwen2.5-VL, whose is RMSNorm and a gated one."""
     model_type = str(config.get("model_type"))
     whole, layout = Facts(config), Layout("model.visual.")
     facts = text_of(config, _TEXT["qwen2_vl"])
@@ -182,6 +183,7 @@ def mistral3(config: Mapping[str, Any]) -> ArchSpec:
 
 
 def paddleocr_vl(config: Mapping[str, Any]) -> ArchSpec:
+    """A SigLIP tower whose patches are merged by fours, before an ERNIE 4.5 decoder."""
     whole, layout = Facts(config), Layout("model.visual.vision_model.")
     facts = text_of(config, _TEXT["paddleocr_vl"])
     s = sizes(facts, tied=whole.flag("tie_word_embeddings", True))

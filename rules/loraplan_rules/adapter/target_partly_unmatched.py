@@ -99,22 +99,23 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
         return
     arch = ctx.arch
     known = leaves(arch)
-    missing = {role(name) for name in matched.unmatched}
+    meant = {name: equivalents(name, arch) for name in matched.unmatched}
+    covered = {name for name, others in meant.items() if others and set(others) <= set(targets)}
+    missing = {role(name) for name in matched.unmatched if name not in covered}
     severe = any(parts <= missing for parts in _TOGETHER)
     for name in matched.unmatched:
         near = _near(name, known)
-        meant = equivalents(name, arch)
-        others = [other for other in meant if other not in targets]
+        others = [other for other in meant[name] if other not in targets]
+        fix = None
         if near:
             remedy = f"write {near}"
             new = tuple(dict.fromkeys(near if item == name else item for item in targets))
             fix = Fix(f"replace {name} with {near}", (Set("adapter.target_modules", new),), "safe")
         else:
             remedy = f"write {listed(others)}" if others else f"remove it; the linear layers are {listed(known, 8)}"
-            fix = None
         severity: Severity | None = "error" if severe and role(name) else None
-        if meant and not others:
-            severity = "info"  # what it means in its own family is adapted under this family's names
+        if covered and meant[name]:
+            severity = "info"  # a list for several families: this one's own names stand beside the others'
         yield Finding(
             f"{name} matches no module of {arch.name}: it is left out without a word",
             at=target_span(ctx.reading, name),

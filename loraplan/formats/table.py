@@ -51,10 +51,8 @@ def load_table(name: str) -> dict[str, Any]:
         prefix = f"{include['prefix']}." if include.get("prefix") else ""
         other = load_table(include["table"])
         own = {(row["key"], row["field"]) for row in table["keys"]}
-        inherited = [
-            {"framework": other["framework"], "version": other["version"], **row, "key": prefix + row["key"]}
-            for row in other["keys"]
-        ]
+        stated = {name: other[name] for name in ("framework", "version", "source")}
+        inherited = [{**stated, **row, "key": prefix + row["key"]} for row in other["keys"]]
         table["keys"] += [row for row in inherited if (row["key"], row["field"]) not in own]
         known = table.setdefault("known", {})
         for section, keys in other.get("known", {}).items():

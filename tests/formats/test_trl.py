@@ -162,3 +162,13 @@ def test_command() -> None:
 )
 def test_not_trl(text: str) -> None:
     assert not recognised("trl", text)
+
+
+def test_an_inherited_default_names_its_own_source() -> None:
+    origin = read_one("trl", SFT).default("optimizer.weight_decay")
+    assert origin is not None
+    assert (origin.framework, origin.versions, origin.source) == (
+        "transformers",
+        "5.23.0",
+        "transformers/training_args.py@5.23.0",
+    )

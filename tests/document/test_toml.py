@@ -2,8 +2,8 @@
 
 import pytest
 
-from loraplan.document import MAX_DEPTH, MAX_NODES, DocumentError, Position, walk
-from loraplan.document.toml import parse
+from loraplan.document import MAX_DEPTH, DocumentError, Position, walk
+from loraplan.document.toml import MAX_MARKS, parse
 
 EXAMPLE = """\
 # c é
@@ -125,8 +125,8 @@ def test_errors_say_where_and_what(text, position, message):
         "a = " + "[" * 300 + "]" * 300,
         "a = " + "{b = " * 300 + "1" + "}" * 300,
         ".".join("a" * 201) + " = 1",
-        ".".join("a" * 100_000) + " = 1",
-        '"é".' * 100_000 + "a = 1",
+        ".".join("a" * 15_000) + " = 1",
+        '"é".' * 15_000 + "a = 1",
         "[" + " . ".join("a" * 1_000) + "]",
         "[" + ".".join("a" * 150) + "]\n" + ".".join("b" * 150) + " = [[1]]",
     ],
@@ -136,8 +136,9 @@ def test_deep_nesting_is_an_error_not_a_crash(text):
 
 
 def test_a_number_too_long_to_convert():
-    assert error("a = " + "1" * 5_000).message == "a number that is too long"
+    found = error("a = 1\nb = -" + "1" * 5_000)
+    assert (found.message, found.position) == ("a number that is too long", Position(2, 6))
 
 
 def test_data_is_refused():
-    assert error("a = [" + "1," * MAX_NODES + "\n1]").message == "more than 100000 values"
+    assert error("a = [" + "1," * MAX_MARKS + "\n1]").message == "more than 20000 values"

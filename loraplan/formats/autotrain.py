@@ -71,7 +71,7 @@ def _quantization(draft: Draft, peft: bool) -> None:
     if not draft.has("params.quantization"):
         value = "int4"
         draft.default("quantization.bits", 4, _PARAMS, "params.quantization")
-    elif value in _BITS:
+    elif isinstance(value, str) and value in _BITS:
         draft.set("quantization.bits", _BITS[value], "params.quantization")
     else:
         draft.set("quantization.bits", 16, "params.quantization")

@@ -71,7 +71,7 @@ def _backbone(draft: Draft) -> None:
     elif isinstance(kind, str):
         draft.set("quantization.bits", _BITS.get(kind, 16), "architecture.backbone_dtype")
         draft.set("model.dtype", dtype_name(kind), "architecture.backbone_dtype")
-    if kind in _BITS:
+    if isinstance(kind, str) and kind in _BITS:
         draft.derive("quantization.method", "bnb", ("quantization.bits",), "bitsandbytes")
     if kind == "int4":
         how = "hard-coded in LLM Studio"

@@ -120,3 +120,11 @@ def test_a_forced_format_on_a_file_of_another_shape(name: str, text: str) -> Non
 
         if not isinstance(error, DocumentError):
             raise
+
+
+@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("value", [[], {}, "", "x", -1, True])
+def test_one_value_of_the_wrong_kind_at_a_time(name: str, value: Any) -> None:
+    keys = {row["key"] for row in load_table(TABLES[name])["keys"]} | set(BY_NAME)
+    for key in sorted(keys):
+        _read_all(name, json.dumps(_nested({key: value})))

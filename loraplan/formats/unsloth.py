@@ -104,7 +104,8 @@ def _training(draft: Draft) -> None:
     else:
         on = False if isinstance(value, str) and value.strip().lower() == "none" else to_bool(value)
         draft.set("precision.gradient_checkpointing", on, "training.gradient_checkpointing")
-    names = [draft.raw("data.dataset"), *(draft.raw("data.local_dataset") or [])]
+    local = draft.raw("data.local_dataset")
+    names = [draft.raw("data.dataset"), *(local if isinstance(local, list) else [local])]
     found = tuple(name for name in names if isinstance(name, str) and not isinstance(name, Unresolved))
     if found:
         draft.set("data.datasets", found, "data.dataset" if found[0] == names[0] else "data.local_dataset")

@@ -97,3 +97,15 @@ def test_each_corpus_file_is_claimed_by_its_own_format_only():
         assert claims == ([OURS[folder]] if folder in OURS else []), path.name
         counted += folder in OURS
     assert counted == 62
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("loraplan.toml", 'loraplan = 1\n[model]\nname = "a/b"\n[adapter]\nr = 8\nalpha = 16\n'),
+        ("loraplan.json", '{"loraplan": 1, "model": {"name": "a/b"}, "adapter": {"r": 8, "alpha": 16}}'),
+    ],
+)
+def test_it_may_be_toml_or_json(path, text):
+    plan = read_one("loraplan", text, path).plan
+    assert (plan.model.name, plan.adapter.method, plan.adapter.r, plan.adapter.alpha) == ("a/b", "lora", 8, 16)

@@ -59,6 +59,8 @@ def detect(root: Node, document: Document) -> str | None:
 
 def read(root: Node, document: Document, signature: str, versions: Versions) -> Iterable[Reading]:
     """One run; how axolotl resolves its keys is in `utils/config/__init__.py` and the loaders."""
+    if not isinstance(root, Mapping):
+        return
     draft = Draft("axolotl", "axolotl", root, document, signature, {"transformers": "5.16.1", **versions})
     draft.switch = "adapter: lora"
     draft.fill()

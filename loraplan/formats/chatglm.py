@@ -27,6 +27,8 @@ def detect(root: Node, document: Document) -> str | None:
 
 def read(root: Node, document: Document, signature: str, versions: Versions) -> Iterable[Reading]:
     """One run; the base model is named on the command line."""
+    if not isinstance(root, Mapping):
+        return
     draft = Draft("chatglm", "chatglm", root, document, signature, versions)
     draft.switch = "peft_config: {peft_type: LORA}"
     draft.fill()

@@ -78,7 +78,8 @@ def _only_values(root: Mapping) -> bool:
 
 def read(root: Node, document: Document, signature: str, versions: Versions) -> Iterable[Reading]:
     """One run; with `scenarios`, one for each scenario and each of its models."""
-    assert isinstance(root, Mapping)
+    if not isinstance(root, Mapping):
+        return
     scenarios = root.get("scenarios")
     if not isinstance(scenarios, Sequence):
         yield from _runs(root, (), root, document, signature, versions, None)

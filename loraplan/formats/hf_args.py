@@ -60,7 +60,8 @@ def _plain(key: str) -> str:
 
 def read(root: Node, document: Document, signature: str, versions: Versions) -> Iterable[Reading]:
     """One run; `facts["script"]` is "qlora.py" where the options are those of artidoro/qlora."""
-    assert isinstance(root, Mapping)
+    if not isinstance(root, Mapping):
+        return
     own = set(root.keys()) & _QLORA_PY
     ours = len(own) >= 2 or "qlora.py" in (root.call or "")
     draft = Draft("hf-args", "qlora_py" if ours else "hf_args", root, document, signature, versions)

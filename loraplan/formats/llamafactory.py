@@ -39,7 +39,8 @@ def detect(root: Node, document: Document) -> str | None:
 
 def read(root: Node, document: Document, signature: str, versions: Versions) -> Iterable[Reading]:
     """One run; files that only predict, export or merge carry `facts["no_training"]`."""
-    assert isinstance(root, Mapping)
+    if not isinstance(root, Mapping):
+        return
     if "model_name_or_path" in root or "model" not in root:
         yield _flat(root, document, signature, versions)
     else:

@@ -30,6 +30,8 @@ def detect(root: Node, document: Document) -> str | None:
 
 def read(root: Node, document: Document, signature: str, versions: Versions) -> Iterable[Reading]:
     """Every combination of the values that are lists (lists of lists for the targets), up to a limit."""
+    if not isinstance(root, Mapping):
+        return
     draft = _draft(root, document, signature, versions)
     grid = _grid(draft)
     combinations = islice(product(*(items for _, items in grid)), _MAX_RUNS) if grid else [()]

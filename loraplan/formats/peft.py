@@ -26,6 +26,8 @@ def detect(root: Node, document: Document) -> str | None:
 
 def read(root: Node, document: Document, signature: str, versions: Versions) -> Iterable[Reading]:
     """The adapter's settings; `facts["trained_adapter"]` says that no run is described."""
+    if not isinstance(root, Mapping):
+        return
     draft = Draft("peft", "peft", root, document, signature, versions)
     draft.fill()
     adapter(draft, "")

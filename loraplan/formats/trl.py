@@ -74,6 +74,8 @@ def detect(root: Node, document: Document) -> str | None:
 
 def read(root: Node, document: Document, signature: str, versions: Versions) -> Iterable[Reading]:
     """One run, with the defaults of the trainer that reads it."""
+    if not isinstance(root, Mapping):
+        return
     draft = Draft("trl", "trl", root, document, signature, versions)
     draft.switch = "use_peft: true"
     draft.fill()
@@ -103,7 +105,7 @@ def trainer(draft: Draft) -> None:
     parts = draft.document.path.replace("\\", "/").split("/")[:-4:-1]
     by_name = next(filter(None, map(_named, [*parts, names])), None)
     loss = draft.raw("loss_type")
-    losses = set(loss) if isinstance(loss, list) else {loss}
+    losses = {str(item) for item in (loss if isinstance(loss, list) else [loss])}
     by_loss = next((method for method, known in _LOSSES.items() if losses & known), None)
     by_key = next((method for method, keys in _KEYS.items() if any(draft.has(key) for key in keys)), None)
     if by_key is None and draft.has("beta"):

@@ -64,6 +64,11 @@ def widens_by_string(reading: Reading) -> bool:
     return made_by_peft(reading) and not reading.hand_rolled and reading.format not in (*_LISTS_ONLY, "h2o-llmstudio")
 
 
+def legible(targets: tuple[str, ...] | str | None) -> bool:
+    """Whether the entries can be module names: not a list in a list's clothing, nor a value known only at run time."""
+    return isinstance(targets, str) or not any(mark in name for name in targets or () for mark in "[](){}'\"$ ")
+
+
 def target_span(reading: Reading, name: str) -> Span:
     """Where one entry of the target list stands; the whole value where it cannot be told apart."""
     whole = reading.span("adapter.target_modules")

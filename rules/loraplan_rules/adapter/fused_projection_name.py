@@ -74,7 +74,7 @@ from collections.abc import Iterator
 
 from loraplan.arch.names import equivalents, leaves, role
 from loraplan.derived import is_lora, listed
-from loraplan.formats.targets import made_by_peft, target_span
+from loraplan.formats.targets import legible, made_by_peft, target_span
 from loraplan.plan import Plan
 from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
 
@@ -102,7 +102,7 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
     targets = plan.adapter.target_modules
     if not isinstance(targets, tuple) or not is_lora(plan) or not made_by_peft(ctx.reading):
         return
-    unmatched = ctx.matched.unmatched
+    unmatched = ctx.matched.unmatched if legible(targets) else ()
     if not unmatched:
         return
     arch = ctx.arch

@@ -103,8 +103,9 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
     if dropout < options.low and dropout <= options.always:
         return
     key = ctx.key("adapter.dropout")
-    message = ""
+    message, why = "", None
     if dropout > options.always:
+        why = "every step then sees the input through more noise than any published run uses"
         message = f"{ctx.said('adapter.dropout')} drops {dropout:.0%} of the adapter's input"
         message += ": published runs use 0 to 0.1"
     else:
@@ -119,6 +120,7 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
         yield Finding(
             message,
             at="adapter.dropout",
+            why=why,
             remedy=f"set {key} to {number(0)}",
             fix=Fix(f"set {key} to 0", (Set("adapter.dropout", 0.0),), "unsafe"),
         )

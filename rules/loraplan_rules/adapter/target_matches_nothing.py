@@ -74,7 +74,7 @@ from collections.abc import Iterator
 
 from loraplan.arch.names import equivalents, leaves
 from loraplan.derived import is_lora, listed
-from loraplan.formats.targets import made_by_peft, widen, widens_by_string
+from loraplan.formats.targets import legible, made_by_peft, widen, widens_by_string
 from loraplan.plan import Plan
 from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
 
@@ -101,7 +101,7 @@ from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
 def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
     adapter = plan.adapter
     targets = adapter.target_modules
-    if not targets or adapter.target_parameters:
+    if not targets or adapter.target_parameters or not legible(targets):
         return
     if targets == "all-linear" and not (adapter.exclude_modules or adapter.layers_to_transform):
         return

@@ -27,7 +27,7 @@ FORMATS: dict[str, tuple[str, tuple[Syntax, ...]]] = {
     "litgpt": ("litgpt", ("yaml",)),
     "ludwig": ("ludwig", ("yaml",)),
     "axolotl": ("axolotl", ("yaml",)),
-    "llamafactory": ("llamafactory", ("yaml", "json")),
+    "llamafactory": ("llamafactory", ("yaml", "json", "shell")),
     "oumi": ("oumi", ("yaml",)),
     "mlx-lm": ("mlx_lm", ("yaml",)),
     "open-instruct": ("open_instruct", ("yaml", "shell")),
@@ -84,7 +84,7 @@ def detect(document: Document, root: Node) -> tuple[str, str] | None:
 def read(document: Document, name: str | None = None, versions: Versions | None = None) -> list[Reading]:
     """Every run that a document describes; `name` forces a format. Raises NotAConfig where there is none."""
     readings: list[Reading] = []
-    for root in document.roots:
+    for root in _commands(document) if document.syntax == "shell" else document.roots:
         found = (name, "named by the user") if name else detect(document, root)
         if found:
             readings.extend(load(found[0]).read(root, document, found[1], versions or {}))
@@ -96,8 +96,20 @@ def read(document: Document, name: str | None = None, versions: Versions | None 
     return readings
 
 
+def _commands(document: Document) -> Iterable[Node]:
+    """A script's commands that state their own options, rather than hand on a config file."""
+    from loraplan.formats import shell_commands
+
+    return [shell_commands.options(root) for root in document.roots if shell_commands.config_file(root) is None]
+
+
 def _looks_like(document: Document) -> str | None:
     """What a file that is no training config plainly is."""
+    if document.syntax == "shell":
+        from loraplan.formats import shell_commands
+
+        file = shell_commands.first_config_file(document)
+        return f"a launch script for {file}; check that file" if file else None
     for root in document.roots:
         if not isinstance(root, Mapping):
             continue

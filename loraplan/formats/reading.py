@@ -87,13 +87,17 @@ class Reading:
         origin = self.origins.get(name)
         if isinstance(origin, Explicit):
             return origin.span
-        if self.document.syntax in ("shell", "python"):
+        if self.document.syntax == "shell":
             return self.root.span
         key = (origin.key if isinstance(origin, Default) and origin.key else None) or self.keys.get(name, "")
         prefix = key.rpartition(".")[0]
         while prefix not in self.sections and prefix:
             prefix = prefix.rpartition(".")[0]
         section = self.sections.get(prefix)
+        if self.document.syntax == "python":
+            if section is None or section.call is None:
+                return self.root.span
+            return Span(section.span.start, section.span.start + len(section.call))
         if section is not None and section.entries:
             return section.entries[0].key.span
         return self.root.span
@@ -102,5 +106,7 @@ class Reading:
         """The key a user of this format writes for a field, for messages."""
         if name in self.keys:
             return self.keys[name]
-        explicit = self.explicit(name)
-        return ".".join(map(str, explicit.key_path)) if explicit is not None and explicit.key_path else name
+        origin = self.origins.get(name)
+        if isinstance(origin, Explicit) and origin.key_path:
+            return ".".join(map(str, origin.key_path))
+        return origin.key if isinstance(origin, Default) and origin.key else name

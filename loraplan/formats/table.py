@@ -15,8 +15,8 @@ A table is JSON (its parser is already loaded and twenty times faster than TOML'
 `versions` (the first row that fits wins; newest first). `lora` marks settings that mean nothing without an adapter.
 `map` replaces a value (`true` and `false` for booleans) before it is stored, null leaving the field unset; `methods`
 limits a row's default to these training methods; `without` names keys whose `changed` rows are not inherited, because
-the including framework still reads them. A `changed` row with `"when": "set"` leaves null, false and empty values
-alone.
+the including framework still reads them, and `fields` keeps only the rows whose field begins so. A `changed` row with
+`"when": "set"` leaves null, false and empty values alone.
 """
 
 from __future__ import annotations
@@ -51,8 +51,11 @@ def load_table(name: str) -> dict[str, Any]:
         prefix = f"{include['prefix']}." if include.get("prefix") else ""
         other = load_table(include["table"])
         own = {(row["key"], row["field"]) for row in table["keys"]}
+        fields = tuple(include.get("fields", ("",)))
         stated = {name: other[name] for name in ("framework", "version", "source")}
-        inherited = [{**stated, **row, "key": prefix + row["key"]} for row in other["keys"]]
+        inherited = [
+            {**stated, **row, "key": prefix + row["key"]} for row in other["keys"] if row["field"].startswith(fields)
+        ]
         table["keys"] += [row for row in inherited if (row["key"], row["field"]) not in own]
         known = table.setdefault("known", {})
         for section, keys in other.get("known", {}).items():

@@ -30,6 +30,10 @@ def settle(draft: Draft, *, ratio_steps: bool = True) -> None:
         draft.origins["schedule.warmup_ratio"] = draft.origins["schedule.warmup_steps"]
         draft.drop("schedule.warmup_steps")
         draft.facts["warmup_steps_as_ratio"] = True
+    if draft.document.syntax == "shell":
+        from loraplan.formats import shell_commands
+
+        shell_commands.launch(draft)
     parallel(draft)
 
 

@@ -81,6 +81,7 @@ def test_targets_left_out_are_the_frameworks_glob():
     reading = read_one("nemo-automodel", QLORA.replace('  target_modules: ["*_proj", lm_head]\n', ""))
     assert reading.plan.adapter.target_modules == ".*_proj"
     assert defaulted(reading, "adapter.target_modules") == "nemo-automodel"
+    assert reading.key("adapter.target_modules") == "peft.target_modules"
 
 
 def test_match_all_linear():

@@ -123,7 +123,7 @@ def test_a_forced_format_on_a_file_of_another_shape(name: str, text: str) -> Non
 
 
 @pytest.mark.parametrize("name", TABLES)
-@pytest.mark.parametrize("value", [[], {}, "", "x", -1, True])
+@pytest.mark.parametrize("value", [[], {}, "x", True])
 def test_one_value_of_the_wrong_kind_at_a_time(name: str, value: Any) -> None:
     keys = {row["key"] for row in load_table(TABLES[name])["keys"]} | set(BY_NAME)
     for key in sorted(keys):

@@ -74,7 +74,7 @@ def optimizer_defaults(draft: Draft, component: Any, section: str) -> None:
     framework, version, source, keywords = known
     for keyword, value in keywords.items():
         field = f"optimizer.{_CLASS_FIELDS[keyword]}"
-        if field not in draft.values:
+        if field not in draft.values and field not in draft.unreadable:
             draft.values[field] = value
             draft.origins[field] = Default(framework, version, source, f"{section}.{keyword}")
 

@@ -113,6 +113,8 @@ def _training(draft: Draft) -> None:
             draft.default(field, False, _TRAINING, "training.mixed_precision_dtype")
     if to_bool(draft.raw("model.enable_liger_kernel")) is True:
         draft.set("precision.fused_loss", "liger", "model.enable_liger_kernel")
+    if draft.has("training.max_grad_norm") and draft.raw("training.max_grad_norm") is None:
+        draft.set("optimizer.max_grad_norm", 0.0, "training.max_grad_norm")  # null is no clipping
     steps = draft.values.get("schedule.max_steps")
     if isinstance(steps, int) and steps <= 0:
         draft.drop("schedule.max_steps")

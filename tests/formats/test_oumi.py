@@ -128,3 +128,9 @@ def test_corpus_files_are_read_whole(path):
     assert reading.plan.data.datasets
     assert reading.key_issues == []
     assert reading.value_issues == []
+
+
+def test_a_null_norm_is_no_clipping():
+    reading = read_one("oumi", QLORA.replace("  max_steps: -1", "  max_grad_norm: null"))
+    assert reading.plan.optimizer.max_grad_norm == 0.0
+    assert at(reading, "optimizer.max_grad_norm") == (17, 18)

@@ -168,3 +168,10 @@ def test_corpus_files_are_read_whole(path):
     assert (reading.plan.quantization.bits == 4) == ("qlora" in path.name)
     assert reading.key_issues == []
     assert reading.value_issues == []
+
+
+def test_a_rate_that_is_no_number_has_no_default():
+    text = QLORA.replace("bitsandbytes.optim.PagedAdamW8bit\n  lr: 2e-4", "torch.optim.AdamW\n  lr: fast")
+    reading = read_one("torchtune", text)
+    assert reading.plan.optimizer.learning_rate is None
+    assert [(issue.kind, issue.field) for issue in reading.value_issues] == [("wrong-type", "optimizer.learning_rate")]

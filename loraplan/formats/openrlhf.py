@@ -13,6 +13,7 @@ from loraplan.formats.values import to_float
 
 SIGNATURE = "the module or script `openrlhf.cli.train_sft`, `train_dpo`, `train_rm`, `train_ppo_ray`, ..."
 
+_LAST_FLAT = "0.10.0"
 _MODULE = re.compile(r"openrlhf[./]cli[./]train_(\w+?)(?:\.py)?(?:\s|$)")
 _METHODS = {"ppo_ray": "ppo", "rm": "rm", "prm": "prm", "kd": "sft"}
 # Options whose default differs from one trainer to the next: learning rate, epochs, micro batch, length.
@@ -37,8 +38,11 @@ def read(root: Node, document: Document, signature: str, versions: Versions) -> 
     match = _MODULE.search(root.call or "")
     trainer = match[1] if match else ""
     scope = shell_commands.nested(root)
+    if not any(isinstance(value, Mapping) and key.text != "launcher" for key, value in scope.entries):
+        versions = {"openrlhf": _LAST_FLAT, **versions}  # the spelling tells the version
     draft = Draft("openrlhf", "openrlhf", root, document, signature, versions, scope=scope)
-    draft.switch = "ds.lora.rank: 16" if "ds" in scope else "lora_rank: 16"
+    flat = draft.versions.get("openrlhf") == _LAST_FLAT
+    draft.switch = "lora_rank: 16" if flat else "ds.lora.rank: 16"
     draft.fill()
     if trainer:
         draft.derive("method", _METHODS.get(trainer, trainer), (), f"the command `{root.call}`")

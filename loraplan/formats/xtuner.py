@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from loraplan.document import Document, Mapping, Node, Scalar, find, walk
 from loraplan.formats import training_arguments
+from loraplan.formats.components import forget_defaults
 from loraplan.formats.peft import adapter
 from loraplan.formats.reading import Reading
 from loraplan.formats.table import Draft, Versions
@@ -44,6 +45,8 @@ def read(root: Node, document: Document, signature: str, versions: Versions) -> 
     _optimizer(draft, root)
     _data(draft, root)
     draft.fill_defaults()
+    if draft.values.get("adapter.method") != "lora":
+        forget_defaults(draft, "adapter")
     draft.check_keys(near_only=True)
     yield draft.finish()
 
@@ -56,7 +59,9 @@ def _adapter(draft: Draft) -> None:
             draft.default("adapter.target_modules", "all-linear", source, f"{key}.target_modules")
             adapter(draft, f"{key}.")
             return
-    if not draft.has("model.lora") and not draft.has("model.llm_lora"):
+    if draft.raw("model.freeze_llm") is True:
+        draft.derive("adapter.method", "projector", (), "model.freeze_llm: only what maps images to words is trained")
+    elif not draft.has("model.lora") and not draft.has("model.llm_lora"):
         draft.default("adapter.method", "none", _MODEL, "model.lora")
 
 

@@ -23,6 +23,7 @@ _TOO_MANY = (("|", 1000), ("=(", 1000), ("<<", 1000), ("${", 5000))
 """Where the grammar needs time or memory that grows with the square of their number."""
 _MAX_DEPTH = 200
 _MAX_WORDS = 20_000
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _OPTION = re.compile(r"--?[A-Za-z_][\w.-]*=")
 _BRANCHING = frozenset(
     "if_statement case_statement while_statement for_statement c_style_for_statement function_definition subshell"
@@ -82,7 +83,10 @@ class _Reader:
     def read(self, start: int, end: int, level: int) -> None:
         """The commands in [start, end), which is the whole file or a script within it."""
         piece = self.text[start:end]
-        data = encode(piece, self.path, "shell")
+        encode(piece, self.path, "shell")
+        # The grammar's scanner (0.25.1) reads outside its memory at a non-ASCII character behind a brace
+        # (tree-sitter-bash#337): it sees a word character of the shell instead, which also keeps the offsets.
+        data = _NOT_ASCII.sub("\x7f", piece).encode()
         place = _Places(start, piece, data)
         tree = tree_sitter.Parser(_LANGUAGE).parse(data)
         extra: dict[int, list[tree_sitter.Node]] = {}  # words behind a redirection, by their command's start

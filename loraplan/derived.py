@@ -71,10 +71,10 @@ def scaling(plan: Plan) -> float | None:
 
 
 def covered(plan: Plan, ctx: Context) -> Coverage:
-    """Coverage from the modules that PEFT would match where the architecture is known, else from the names."""
-    from loraplan.formats.targets import made_by_peft
+    """Coverage from the modules that PEFT would match, where that can be known, else from the names."""
+    from loraplan.formats.targets import judgeable
 
-    if ctx.arch_or_none is not None and made_by_peft(ctx.reading):
+    if judgeable(plan, ctx.reading) and ctx.arch_or_none is not None:
         return coverage(plan, ctx.matched)
     return coverage(plan)
 

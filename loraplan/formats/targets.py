@@ -19,6 +19,10 @@ matching, and what it reports, says nothing about them."""
 STRING_TARGETS = frozenset(("peft", "python", "trl", "axolotl", "loraplan", "chatglm"))
 """Formats that hand a string on to PEFT as it stands (the others split it, or accept a list only)."""
 
+TABLE_TARGETS = frozenset(("peft", "python", "trl", "oumi", "ludwig", "chatglm", "llm-toolkit", "loraplan"))
+"""Formats in which absent targets reach PEFT as they are, and so mean its table for the architecture. Elsewhere the
+framework fills them in, or an unknown script does (LLaVA's and QLoRA's look for all linear layers)."""
+
 _WIDEN = {
     "axolotl": "set lora_target_linear: true",
     "llamafactory": "set lora_target: all",
@@ -36,6 +40,13 @@ _LISTS_ONLY = frozenset(("oumi", "ludwig", "unsloth", "open-instruct"))
 def made_by_peft(reading: Reading) -> bool:
     """Whether the adapter is PEFT's own, so that PEFT's matching of names holds."""
     return reading.format not in OWN_LORA
+
+
+def judgeable(plan: Plan, reading: Reading) -> bool:
+    """Whether PEFT's matching says what is adapted: the adapter is PEFT's, and the targets are those it gets."""
+    if not made_by_peft(reading):
+        return False
+    return plan.adapter.target_modules is not None or (reading.format in TABLE_TARGETS and not reading.hand_rolled)
 
 
 def trained(reading: Reading) -> bool:
@@ -97,7 +108,7 @@ def adapted(plan: Plan, ctx: Context) -> tuple[str, ...]:
     """The last names of the modules that are adapted, as far as they are known; in the order they were written."""
     targets = plan.adapter.target_modules
     names = tuple(name.rpartition(".")[2] for name in targets) if isinstance(targets, tuple) else ()
-    if ctx.arch_or_none is None or not made_by_peft(ctx.reading):
+    if ctx.arch_or_none is None or not judgeable(plan, ctx.reading):
         return names
     found = dict.fromkeys(module.name.rpartition(".")[2] for module in ctx.matched.modules)
     return tuple(name for name in dict.fromkeys((*names, *found)) if name in found) or names
@@ -108,7 +119,7 @@ def parameters(plan: Plan, ctx: Context, r: float, *, everywhere: bool) -> int |
     from loraplan.arch.match import match
 
     arch = ctx.arch_or_none
-    if arch is None or not made_by_peft(ctx.reading):
+    if arch is None or not judgeable(plan, ctx.reading):
         return None
     adapter = replace(plan.adapter, r=r, rank_pattern=None, use_dora=None)
     if everywhere:

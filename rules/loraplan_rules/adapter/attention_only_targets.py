@@ -61,6 +61,7 @@ No options.
 
 ## What it does not flag
 - Classification, where attention-only LoRA is customary; an adapter that is trained already.
+- Absent targets where a script fills them in itself (LLaVA's and QLoRA's look for all linear layers).
 - Targets that are not known without the architecture: then the rule is skipped, and says so.
 
 ## Fix safety
@@ -72,7 +73,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from loraplan.derived import covered, family, is_lora, listed
-from loraplan.formats.targets import adapted, made_by_peft, parameters, trained, widen, widens_by_string
+from loraplan.formats.targets import adapted, judgeable, parameters, trained, widen, widens_by_string
 from loraplan.plan import Plan
 from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
 
@@ -94,7 +95,7 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
     if not is_lora(plan) or family(plan) == "classification" or trained(reading):
         return
     reach = covered(plan, ctx)
-    if reach == "unknown" and adapter.method == "lora" and made_by_peft(reading) and not reading.hand_rolled:
+    if reach == "unknown" and adapter.method == "lora" and judgeable(plan, reading) and not reading.hand_rolled:
         ctx.arch  # noqa: B018 -- raises Skip: what the targets reach depends on the architecture
     if reach != "attention":
         return

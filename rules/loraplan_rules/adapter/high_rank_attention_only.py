@@ -61,6 +61,7 @@ bf16: true
 
 ## What it does not flag
 - Classification, where attention-only LoRA is customary, and an adapter that is trained already: an info.
+- Absent targets where a script fills them in itself (LLaVA's and QLoRA's look for all linear layers).
 - Targets that are not known: a regular expression, or PEFT's table for a model whose architecture is unknown.
 
 ## Fix safety

@@ -69,7 +69,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from loraplan.derived import finite, is_lora, listed, number
-from loraplan.formats.targets import made_by_peft, trained
+from loraplan.formats.targets import judgeable, trained
 from loraplan.plan import Plan
 from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
 
@@ -91,7 +91,7 @@ from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
 )
 def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
     r = finite(plan.adapter.r)
-    if r is None or r < 1 or not is_lora(plan) or not made_by_peft(ctx.reading):
+    if r is None or r < 1 or not is_lora(plan) or not judgeable(plan, ctx.reading):
         return
     patterns = plan.adapter.rank_pattern or {}
     capped: dict[str, int] = {}

@@ -41,7 +41,7 @@ SAMPLES: dict[Syntax, list[str]] = {
     ],
     "python": [
         "r = 8\nc = LoraConfig(r=r, lora_alpha=2 * r, target_modules=['q', 'v'], **kw)  # c\n",
-        "from peft import LoraConfig\nlora = dict(type=LoraConfig, r=64)\nif x:\n  f(bits=f'{y}', t={'a': (1, -2e-3)})\n",
+        "from peft import LoraConfig\nlora = dict(type=LoraConfig, r=64)\nif x:\n  f(b=f'{y}', t={'a': (1, -2e-3)})\n",
     ],
 }
 TOKENS = (
@@ -79,6 +79,7 @@ def mutated(seeds: list[str], rng: random.Random) -> str:
 
 
 def expect(condition: bool, what: str) -> None:
+    """An assertion that no interpreter option removes."""
     if not condition:
         raise AssertionError(what)
 

@@ -11,7 +11,6 @@ from tree_sitter_toml import language
 
 from loraplan.document import (
     MAX_DEPTH,
-    MAX_NODES,
     Document,
     DocumentError,
     Entry,
@@ -26,7 +25,7 @@ from loraplan.document import (
 from loraplan.document.offsets import character_offsets, encode
 
 MAX_MARKS = 20_000
-"""Line ends, commas and dots that a text may hold: no value comes without one."""
+"""Line ends, commas, dots and backslashes that a text may hold: no value comes without one."""
 
 _BOM = "\ufeff"
 _WHERE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
@@ -84,7 +83,7 @@ class _Builder:
 
     def _validate(self) -> None:
         # tomllib is slow, and its memory grows with the length of a number: both are bounded before it starts.
-        if sum(map(self.body.count, "\n,.")) > MAX_MARKS:
+        if sum(map(self.body.count, "\n,.\\")) > MAX_MARKS:
             raise DocumentError(self.path, f"more than {MAX_MARKS} values", "name a training config, not data")
         if found := _LONG_NUMBER.search(self.body):
             raise self._error("a number that is too long", "shorten it", found.start() + self.base)

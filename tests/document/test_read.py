@@ -173,8 +173,8 @@ def test_a_named_syntax_wins():
     ("name", "text", "banned"),
     [
         ("a.yml", "a: 1", ("tree_sitter", "tomllib", "pathlib", "loraplan.document.json")),
-        ("a.json", "{}", ("yaml", "tree_sitter_toml", "tree_sitter_bash", "tomllib")),
-        ("a.toml", "a = 1", ("yaml", "tree_sitter_json", "tree_sitter_bash")),
+        ("a.json", "{}", ("yaml", "tree_sitter", "tomllib", "pathlib")),
+        ("a.toml", "a = 1", ("yaml", "tree_sitter_bash")),
     ],
 )
 def test_only_the_parser_needed_is_imported(name, text, banned):

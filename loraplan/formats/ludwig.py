@@ -8,7 +8,7 @@ from loraplan.document import Document, KeyPath, Mapping, Node, Scalar, Sequence
 from loraplan.formats.components import forget_defaults, optimizer_name, set_at
 from loraplan.formats.reading import Reading
 from loraplan.formats.table import Draft, Versions
-from loraplan.formats.values import Unresolved, scalar_value
+from loraplan.formats.values import Unresolved, scalar_value, to_float
 
 SIGNATURE = "`input_features` and `output_features`, with `model_type: llm` and `base_model` or an encoder's adapter"
 
@@ -84,10 +84,22 @@ def _encoder(draft: Draft) -> bool:
         if isinstance(kind, Scalar) and (text := _text(kind)):
             path = (*here, "adapter", "type") if isinstance(adapter, Mapping) else (*here, "adapter")
             set_at(draft, "adapter.method", text.lower(), path)
-            return False  # its settings stand in the encoder, out of the table's reach
+            return text.lower() == "lora" and _encoder_lora(draft, here)
     if "adapter.method" not in draft.values:
         draft.derive("adapter.method", "none", (), "no encoder has an adapter")
     return False
+
+
+def _encoder_lora(draft: Draft, encoder: KeyPath) -> bool:
+    """The size of the adapter, which the table looks for at the top only."""
+    for field, leaf in (("adapter.r", "r"), ("adapter.alpha", "alpha"), ("adapter.dropout", "dropout")):
+        node = find(draft.scope, (*encoder, "adapter", leaf))
+        if isinstance(node, Scalar):
+            set_at(draft, field, to_float(scalar_value(node, "yaml-1.1")), (*encoder, "adapter", leaf))
+    draft.default("adapter.r", 8, _PEFT)
+    draft.default("adapter.alpha", 2 * draft.values["adapter.r"], _PEFT)
+    draft.default("adapter.dropout", 0.05, _PEFT)
+    return True
 
 
 def _text(node: Scalar) -> str | None:

@@ -93,7 +93,12 @@ output_features:
     assert (reading.plan.model.name, reading.plan.adapter.method) == ("bigscience/bloom-3b", "lora")
     assert at(reading, "model.name") == (6, 38)
     assert at(reading, "adapter.method") == (7, 16)
-    assert reading.plan.adapter.r is None
+    assert (reading.plan.adapter.r, reading.plan.adapter.alpha, reading.plan.adapter.dropout) == (8, 16, 0.05)
+    assert defaulted(reading, "adapter.r") == "ludwig"
+    text = text.replace("adapter: lora", "adapter: {type: lora, r: 4, dropout: 0.1}")
+    reading = read_one("ludwig", text)
+    assert (reading.plan.adapter.r, reading.plan.adapter.alpha, reading.plan.adapter.dropout) == (4, 8, 0.1)
+    assert at(reading, "adapter.r") == (7, 32)
 
 
 @pytest.mark.parametrize("text", ["model_type: llama\nhidden_size: 4\n", "input_features: a\n", "base_model: x\n"])

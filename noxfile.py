@@ -43,6 +43,12 @@ def oracle(session: nox.Session) -> None:
     _project(session, "test")
     # A CPU build is enough: every model is on the meta device.
     session.install("torch==2.13.0", "transformers==5.23.0", "peft==0.21.2", "trl==1.16.0", "accelerate")
+    # Frameworks whose parsers are asked what a config means; their own dependencies are not needed for that.
+    session.install("omegaconf", "requests")
+    session.install(
+        "--no-deps", "oumi==0.9", "litgpt==0.5.13", "mlx-lm==0.32.2", "torchtune==0.6.1", "nemo-automodel==0.7.0",
+        "unsloth==2026.10.9", "autotrain-advanced==0.8.36",
+    )  # fmt: skip
     session.run("pytest", "-m", "slow", *session.posargs)
 
 

@@ -61,7 +61,7 @@ def read(root: Node, document: Document, signature: str, versions: Versions) -> 
     """One run; how axolotl resolves its keys is in `utils/config/__init__.py` and the loaders."""
     if not isinstance(root, Mapping):
         return
-    draft = Draft("axolotl", "axolotl", root, document, signature, {"transformers": "5.16.1", **versions})
+    draft = Draft("axolotl", "axolotl", root, document, signature, versions)
     draft.switch = "adapter: lora"
     draft.fill()
     _method(draft)

@@ -8,7 +8,7 @@ from typing import Any
 from loraplan.document import Mapping
 from loraplan.formats.table import Draft, version_in
 
-_ZERO = re.compile(r"(?:zero|stage|ds_z|deepspeed_z|dz|_z|-z|^z)[-_ ]?(?:stage)?[-_]?([0-3])(?![0-9])", re.IGNORECASE)
+_ZERO = r"(?i)(?:zero|stage|ds_z|deepspeed_z|dz|_z|-z|^z)[-_ ]?(?:stage)?[-_]?([0-3])(?![0-9])"
 
 
 def settle(draft: Draft, *, ratio_steps: bool = True) -> None:
@@ -72,7 +72,7 @@ def zero_stage(value: Any) -> str | None:
         return f"zero{stage}" if stage in (1, 2, 3) else "deepspeed" if value else None
     if not isinstance(value, str) or value.lower() in ("", "none", "null", "false"):
         return None
-    match = _ZERO.search(value.replace("\\", "/").rpartition("/")[2])
+    match = re.search(_ZERO, value.replace("\\", "/").rpartition("/")[2])
     return f"zero{match[1]}" if match and match[1] != "0" else "deepspeed"
 
 

@@ -29,9 +29,7 @@ _OTHERS = frozenset(
     " train_type sft_type checkpointing_steps dataset_mixer_list train_file lora_modules q_lora lora_enable"
     " bits".split()
 )
-_COMMAND = re.compile(
-    r"(?:^|[\s/])trl\s+(\w+)|(?:^|[\s/_.])(sft|dpo|grpo|kto|orpo|rloo|reward|gkd|cpo|ppo)(?:_\w+)?(?:\.py|$|\s)"
-)
+_COMMAND = r"(?:^|[\s/])trl\s+(\w+)|(?:^|[\s/_.])(sft|dpo|grpo|kto|orpo|rloo|reward|gkd|cpo|ppo)(?:_\w+)?(?:\.py|$|\s)"
 # Keys that one trainer's config alone has (trl 1.16.0 trainer/*_config.py).
 _KEYS = {
     "grpo": ("num_generations", "max_completion_length", "reward_funcs", "num_iterations", "reward_model_name_or_path"),
@@ -97,7 +95,7 @@ def read(root: Node, document: Document, signature: str, versions: Versions) -> 
 def trainer(draft: Draft) -> None:
     """`method`: from the command, else the keys of one trainer, else the names of the file and the output folder."""
     call = draft.root.call if isinstance(draft.root, Mapping) else None
-    match = _COMMAND.search(call or "")
+    match = re.search(_COMMAND, call or "")
     if match:
         draft.derive("method", match[1] or match[2], (), f"the command `{call}`")
         return

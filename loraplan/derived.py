@@ -29,7 +29,7 @@ _FAMILIES: dict[str, Family] = {
 ATTENTION = frozenset(
     "q_proj k_proj v_proj o_proj qkv_proj out_proj query_key_value query key value dense c_attn Wqkv W_pack"
     " wq wk wv wo q_a_proj q_b_proj kv_a_proj_with_mqa kv_b_proj output_proj qkv_projs to_q to_k to_v wqkv Wq Wk Wv"
-    " linear_q linear_k linear_v linear_qkv linear_proj attn_proj self_attn attn in_proj".split()
+    " linear_q linear_k linear_v linear_qkv linear_proj attn_proj self_attn attn".split()
 )
 MLP = frozenset(
     "gate_proj up_proj down_proj gate_up_proj w1 w2 w3 fc1 fc2 fc_in fc_out c_fc mlp dense_h_to_4h dense_4h_to_h"

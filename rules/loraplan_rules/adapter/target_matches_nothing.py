@@ -59,6 +59,8 @@ No options.
 
 ## What it does not flag
 - Absent targets (PEFT's table for the architecture), and targets that reach parameters through `target_parameters`.
+- A regular expression for a model with a vision tower, whose names have moved between versions of transformers: only
+  an info where the version is not known.
 - A regular expression that cannot be judged, and targets of a kind that has no LoRA layer, which fail otherwise.
 - Frameworks with LoRA layers of their own, whose names are not PEFT's.
 - Names of another model family: ARC001 says what they are called here. A string that is no pattern: TGT003.
@@ -76,7 +78,7 @@ from loraplan.arch.names import equivalents, leaves
 from loraplan.derived import is_lora, listed
 from loraplan.formats.targets import legible, made_by_peft, widen, widens_by_string
 from loraplan.plan import Plan
-from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
+from loraplan.rule import Context, Evidence, Finding, Fix, Set, Severity, rule
 
 
 @rule(
@@ -114,6 +116,9 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
     meant = () if isinstance(targets, str) else tuple(equivalents(name, arch) for name in targets)
     new = tuple(dict.fromkeys(other for others in meant for other in others)) if all(meant) else ()
     filtered = not ctx.matched.unmatched and bool(adapter.layers_to_transform or ctx.matched.excluded)
+    severity: Severity | None = None
+    if arch.multimodal and isinstance(targets, str) and ctx.version("transformers") is None:
+        severity = "info"  # the text model's names have moved between versions
     fix = None
     if new:
         fix = Fix(f"set {key} to {', '.join(new)}", (Set("adapter.target_modules", new),), "safe")
@@ -124,6 +129,7 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
         + (" once layers and exclusions are applied" if filtered else "")
         + f"; its linear layers are {listed(leaves(arch), 8)}",
         at="adapter.target_modules",
+        severity=severity,
         remedy=f"set {key} to {', '.join(new)}" if new else f"name modules that it has, or {widen(ctx.reading)}",
         fix=fix,
     )

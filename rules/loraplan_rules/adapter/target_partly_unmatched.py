@@ -54,6 +54,8 @@ No options.
 - peft 0.21.2 `tuners/tuners_utils.py`: only a list of which nothing matches raises (run on Phi-3 with Llama's names).
 
 ## What it does not flag
+- The layers of experts, which are fused into parameters or not by the version of transformers, and which Unsloth takes
+  apart again: only an info.
 - A name of another family beside this family's own layers, in a list made for several: only an info.
 - Frameworks with LoRA layers of their own, models whose architecture is unknown, and targets given as a string.
 - Names of another family's fused or split layers: ARC001 says what they are called here.
@@ -72,6 +74,7 @@ from loraplan.formats.targets import legible, made_by_peft, target_span
 from loraplan.plan import Plan
 from loraplan.rule import Context, Evidence, Finding, Fix, Set, Severity, rule
 
+_EXPERT = frozenset(("gate", "up", "down", "gate_up"))
 _TOGETHER = (frozenset("qkv"), frozenset(("gate", "up")))
 
 
@@ -103,7 +106,9 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
     known = leaves(arch)
     meant = {name: equivalents(name, arch) for name in matched.unmatched}
     covered = {name for name, others in meant.items() if others and set(others) <= set(targets)}
-    missing = {role(name) for name in matched.unmatched if name not in covered}
+    experts = {name for name in matched.unmatched if arch.num_experts and role(name) in _EXPERT}
+    fused = [".".join(m.name.split(".")[-3:]) for m in arch.modules if m.kind == "Parameter" and len(m.shape) == 3]
+    missing = {role(name) for name in matched.unmatched if name not in covered | experts}
     severe = any(parts <= missing for parts in _TOGETHER)
     for name in matched.unmatched:
         near = _near(name, known)
@@ -115,11 +120,16 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
             fix = Fix(f"replace {name} with {near}", (Set("adapter.target_modules", new),), "safe")
         else:
             remedy = f"write {listed(others)}" if others else f"remove it; the linear layers are {listed(known, 8)}"
+        message = f"{name} matches no module of {arch.name}: it is left out without a word"
+        if name in experts:
+            message = f"{name} matches no module of {arch.name}, whose experts transformers 5 fuses into parameters"
+            remedy = f"adapt the experts through {ctx.key('adapter.target_parameters')}"
+            remedy += f": {listed(fused)}" if fused else ""
         severity: Severity | None = "error" if severe and role(name) else None
-        if covered and meant[name]:
-            severity = "info"  # a list for several families: this one's own names stand beside the others'
+        if name in experts or (covered and meant[name]):
+            severity = "info"  # fused or not by version and framework; or a list that names several families' layers
         yield Finding(
-            f"{name} matches no module of {arch.name}: it is left out without a word",
+            message,
             at=target_span(ctx.reading, name),
             severity=severity,
             remedy=remedy,

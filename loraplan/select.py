@@ -74,28 +74,28 @@ class Registry:
 
     def find(self, text: str) -> str:
         """The code that a code or name means, in any case."""
-        if text.upper() in self._modules:
-            return text.upper()
-        name = text.lower().replace("_", "-")
-        if name in self.names:
-            return self.names[name]
-        raise UnknownSelector(text, self._nearest(text, (*self.codes, *self.names)))
+        code = self._exact(text)
+        if code is None:
+            raise UnknownSelector(text, self._nearest(text, (*self.codes, *self.names)))
+        return code
 
     def codes_of(self, selector: str) -> tuple[frozenset[str], int]:
         """The codes that a selector means, and how specific it is: `ALL` 0, a prefix its length, a rule 1000."""
         upper = selector.upper()
         if upper == "ALL":
             return frozenset(self.codes), 0
-        try:
-            return frozenset((self.find(selector),)), 1000
-        except UnknownSelector:
-            codes = frozenset(code for code in self.codes if code.startswith(upper)) if upper else frozenset()
-            if not codes:
-                prefixes = {code.rstrip("0123456789") for code in self.codes}
-                raise UnknownSelector(
-                    selector, self._nearest(selector, (*self.codes, *self.names, *prefixes))
-                ) from None
-            return codes, len(upper)
+        if (code := self._exact(selector)) is not None:
+            return frozenset((code,)), 1000
+        codes = frozenset(code for code in self.codes if upper and code.startswith(upper))
+        if not codes:
+            prefixes = {code.rstrip("0123456789") for code in self.codes}
+            raise UnknownSelector(selector, self._nearest(selector, (*self.codes, *self.names, *prefixes)))
+        return codes, len(upper)
+
+    def _exact(self, text: str) -> str | None:
+        if text.upper() in self._modules:
+            return text.upper()
+        return self.names.get(text.lower().replace("_", "-"))
 
     @staticmethod
     def _nearest(text: str, words: Iterable[str]) -> str | None:

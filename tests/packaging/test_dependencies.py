@@ -1,0 +1,115 @@
+"""The direction of imports, read from the sources: lower layers know nothing of higher ones."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+# Layer by layer, lowest first: a module may import its own layer and those below it.
+LAYERS = [
+    {"loraplan", "loraplan.record"},
+    {"loraplan.document", "loraplan.plan"},
+    {"loraplan.origin"},
+    {"loraplan.devices", "loraplan.arch"},
+    {"loraplan.formats", "loraplan.derived"},
+    {"loraplan.rule"},
+    {"loraplan.result", "loraplan.context", "loraplan.select", "loraplan.suppression", "loraplan.baseline"},
+    {"loraplan.settings", "loraplan.versions", "loraplan.discover", "loraplan.failure", "loraplan.run"},
+    {"loraplan.engine"},
+    {"loraplan.report", "loraplan.api", "loraplan.schema"},
+    {"loraplan.cli", "loraplan.__main__"},
+]
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+RULES_MAY_IMPORT = {
+    "loraplan.rule", "loraplan.plan", "loraplan.origin", "loraplan.arch", "loraplan.derived", "loraplan.document",
+    "loraplan.formats.reading", "loraplan.formats.table", "loraplan.formats.values", "loraplan.formats.targets",
+    "loraplan.devices",
+}  # fmt: skip
+TRAINING_ONLY = {"torch", "transformers", "peft", "bitsandbytes", "accelerate", "trl", "datasets"}
+DEPENDENCIES = {"click", "yaml", "rich", "pydantic", "tree_sitter", "tree_sitter_bash", "tree_sitter_json",
+                "tree_sitter_toml", "huggingface_hub"}  # fmt: skip
+
+
+def _modules(folder: str) -> Iterator[tuple[str, Path]]:
+    base = ROOT / folder
+    for path in sorted(base.rglob("*.py")):
+        parts = path.relative_to(base.parent).with_suffix("").parts
+        yield ".".join(part for part in parts if part != "__init__"), path
+
+
+def _imports(path: Path) -> Iterator[str]:
+    """Every module that a file imports, wherever in it; not those for type checkers only."""
+    tree = ast.parse(path.read_text("utf-8"))
+    skipped: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            skipped |= {id(inner) for inner in ast.walk(node)}
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            assert node.module is not None
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names if node.module in ("loraplan", *LEVEL))
+
+
+def _layer(module: str) -> str | None:
+    """The unit of `LAYERS` that a module belongs to."""
+    if module == "loraplan":
+        return module
+    first = ".".join(module.split(".")[:2])
+    return first if first in LEVEL else None
+
+
+LORAPLAN = list(_modules("loraplan"))
+RULES = list(_modules("rules/loraplan_rules"))
+
+
+@pytest.mark.parametrize(("name", "path"), LORAPLAN, ids=[name for name, _ in LORAPLAN])
+def test_a_layer_imports_only_what_is_below(name: str, path: Path) -> None:
+    layer = _layer(name)
+    assert layer is not None, f"{name} has no layer"
+    if name == "loraplan":
+        return  # its __getattr__ reaches up on purpose
+    for imported in _imports(path):
+        target = _layer(imported)
+        if target is not None:
+            assert LEVEL[target] <= LEVEL[layer], f"{name} imports {imported}"
+        assert imported.partition(".")[0] not in {"loraplan_rules", "loraplan_trainer"}, f"{name} imports {imported}"
+
+
+@pytest.mark.parametrize(("name", "path"), RULES, ids=[name for name, _ in RULES])
+def test_rules_import_only_their_contract(name: str, path: Path) -> None:
+    for imported in _imports(path):
+        if imported == "loraplan" or imported.startswith("loraplan."):
+            allowed = any(imported == unit or imported.startswith(f"{unit}.") for unit in RULES_MAY_IMPORT)
+            assert allowed, f"{name} imports {imported}"
+        assert not imported.startswith("loraplan_trainer")
+
+
+def test_training_libraries_are_imported_by_the_trainer_only() -> None:
+    for name, path in LORAPLAN + RULES:
+        assert not {item.partition(".")[0] for item in _imports(path)} & TRAINING_ONLY, name
+
+
+def test_third_parties_are_those_that_are_declared() -> None:
+    import sys
+
+    ours = {"loraplan", "loraplan_rules"}
+    for name, path in LORAPLAN + RULES:
+        foreign = {item.partition(".")[0] for item in _imports(path)} - set(sys.stdlib_module_names) - ours
+        assert foreign <= DEPENDENCIES, f"{name}: {foreign - DEPENDENCIES}"
+        if not name.startswith("loraplan.cli"):
+            assert "click" not in foreign, f"{name} imports click"
+
+
+def test_the_rules_package_is_named_in_the_settings_and_nowhere_imported() -> None:
+    from loraplan.settings import Settings
+
+    assert Settings().packages == ("loraplan_rules",)

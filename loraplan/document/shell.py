@@ -183,6 +183,8 @@ class _Reader:
             return name
         new: Value
         if value is not None and value.type == "array":
+            inner = [place.span(child) for child in value.children if child.type == "comment"]
+            self.comments += [(span, self._text(span)) for span in inner]
             new = self._words([child for child in value.children if child.is_named and child.type != "comment"], place)
         else:
             end = place.span(node).end
@@ -246,7 +248,7 @@ class _Reader:
             for name in _EXPORTED
             if name in self.exported and isinstance(held := self.scope.get(name), Field)
         ]
-        named = [(name, value.span, value) for name, value in exported]
+        named = [(name, Span(value.span.start, value.span.start), value) for name, value in exported]
         named += [(self._text(span), span, value) for span, value in before]
         last = place.span(extra[-1]).end if extra else place.span(node).end
         root = command(self.text, fields, named, Span(place.span(node).start, last))

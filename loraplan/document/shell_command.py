@@ -134,7 +134,10 @@ def _extra(field: Field, values: list[Field]) -> bool:
 
 
 def _entry(key: Field, values: list[Field]) -> Entry:
-    name = Scalar(key.text.lstrip("-"), key.span, shared=key.shared)
+    bare = key.text.lstrip("-")
+    at = key.at[len(key.text) - len(bare) : len(key.text)]
+    exact = bool(at) and at[-1] - at[0] == len(at) - 1
+    name = Scalar(bare, Span(at[0], at[-1] + 1) if exact else key.span, shared=key.shared)
     value: Node
     if not values:
         value = Scalar("True", Span(key.span.end, key.span.end), shared=key.shared)

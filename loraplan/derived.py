@@ -71,12 +71,21 @@ def scaling(plan: Plan) -> float | None:
 
 
 def covered(plan: Plan, ctx: Context) -> Coverage:
-    """Coverage from the modules that PEFT would match, where that can be known, else from the names."""
+    """Coverage from the modules that PEFT would match, where that can be known, else from the names.
+
+    Where all MLP layers are experts fused into parameters, attention is all that targets can reach: `all`.
+    """
     from loraplan.formats.targets import judgeable
 
-    if judgeable(plan, ctx.reading) and ctx.arch_or_none is not None:
-        return coverage(plan, ctx.matched)
-    return coverage(plan)
+    arch = ctx.arch_or_none if judgeable(plan, ctx.reading) else None
+    if arch is None or plan.adapter.target_modules == "all-linear":
+        return coverage(plan)
+    reach = coverage(plan, ctx.matched)
+    reachable = any(
+        module.kind in ("Linear", "Conv1D") and module.part in ("mlp", "expert", "shared_expert")
+        for module in arch.modules
+    )
+    return "all" if reach == "attention" and not reachable else reach
 
 
 def constant_alpha(plan: Plan, reach: Coverage) -> bool:

@@ -62,6 +62,7 @@ No options.
 ## What it does not flag
 - Classification, where attention-only LoRA is customary; an adapter that is trained already.
 - Absent targets where a script fills them in itself (LLaVA's and QLoRA's look for all linear layers).
+- Models whose MLP is experts fused into parameters, which no target reaches.
 - Targets that are not known without the architecture: then the rule is skipped, and says so.
 
 ## Fix safety

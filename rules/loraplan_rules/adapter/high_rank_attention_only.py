@@ -62,6 +62,7 @@ bf16: true
 ## What it does not flag
 - Classification, where attention-only LoRA is customary, and an adapter that is trained already: an info.
 - Absent targets where a script fills them in itself (LLaVA's and QLoRA's look for all linear layers).
+- Models whose MLP is experts fused into parameters, which no target reaches.
 - Targets that are not known: a regular expression, or PEFT's table for a model whose architecture is unknown.
 
 ## Fix safety

@@ -7,6 +7,7 @@ import re
 from yaml import MarkedYAMLError, YAMLError
 from yaml.reader import Reader
 
+_NO_SPACE = re.compile(r"[ ]*(?:- +)*[\w.-]+:(?=[^\s:/\\])")
 _TABBED = re.compile(r"[ ]*\t")
 
 # Part of the parser's message (libyaml's or the pure parser's) -> what to say instead, and the remedy.
@@ -17,6 +18,8 @@ _KNOWN: tuple[tuple[str, str, str], ...] = (
         "indent the line like its neighbours, or quote the value that contains ': '",
     ),
     ("could not find expected ':'", "a key without ':'", "write 'key: value'"),
+    ("expected hexdecimal", "an unknown escape after '\\' in double quotes", "use single quotes around the value"),
+    ("expected alphabetic or numeric", "a '*' or '&' without a name", "quote the value"),
     ("found undefined tag handle", "a tag with an unknown handle", "quote the value if it starts with '!'"),
     ("unknown escape character", "an unknown escape after '\\' in double quotes", "use single quotes around the value"),
     ("did not find expected '-' indicator", "this line does not continue the list above", "start it with '- '"),
@@ -68,6 +71,16 @@ def explain(error: YAMLError, text: str, base: int) -> tuple[str, str, int]:
     if opened and not text[offset:].strip() and "flow" in (error.context or ""):
         start = min(opened.index + base, max(len(text) - 1, 0))
         return "a bracket that is never closed", "close the bracket", start
+    if "could not find expected ':'" in problem and opened:
+        offset = min(opened.index + base, len(text))
+        line_start = text.rfind("\n", 0, offset) + 1
+    if "expected ':'" in problem or "mapping values" in problem:
+        before = text.rfind("\n", 0, max(line_start - 1, 0)) + 1
+        if found := _NO_SPACE.match(text, line_start) or _NO_SPACE.match(text, before):
+            return "no space after ':'", "write 'key: value'", found.end() - 1
+    if "expected ',' or" in problem and opened and text.count("\n", opened.index, offset):
+        number = text.count("\n", 0, opened.index + base) + 1
+        return f"the bracket opened on line {number} is not closed before this", "close it", offset
     for part, message, remedy in _KNOWN:
         if part in problem:
             return message, remedy, offset

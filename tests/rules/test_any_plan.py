@@ -44,7 +44,10 @@ NUMBERS |= st.floats() | st.integers(-(2**70), 2**70)
 WORDS = st.sampled_from(
     "lora none ia3 sft dpo grpo cls constant cosine adamw_torch nf4 fp4 NF4 float32 bfloat16 auto zero3 fsdp".split()
 ) | st.text(max_size=12)
-MODELS = ("Qwen/Qwen2.5-0.5B", "microsoft/Phi-3-mini-4k-instruct", "mistralai/Mixtral-8x7B-v0.1", "someone/unknown-70b")
+MODELS = (
+    "Qwen/Qwen2.5-0.5B", "microsoft/Phi-3-mini-4k-instruct", "openai/gpt-oss-20b", "Qwen/Qwen2.5-VL-3B-Instruct",
+    "mistralai/Mixtral-8x7B-v0.1", "someone/unknown-70b",
+)  # fmt: skip
 
 
 def _values(hint: Any) -> st.SearchStrategy[Any]:

@@ -69,6 +69,7 @@ from loraplan.document import Entry, Mapping, Scalar, Span, walk
 from loraplan.formats.reading import Reading
 from loraplan.plan import Plan
 from loraplan.rule import Checked, Context, Evidence, Finding, rule
+from loraplan_rules.written import one_line
 
 
 @rule(
@@ -103,7 +104,7 @@ def check(_plan: Plan, ctx: Context) -> Checked:
         name = entry.key.text if entry is not None else document.text[problem.span.start : problem.span.end]
         where = f" in line {document.position(problem.related.start).line}" if problem.related is not None else ""
         yield Finding(
-            f"`{' '.join(name.split())}` already stands{where}: "
+            f"`{one_line(name)}` already stands{where}: "
             + ("the same value twice" if same else "the value here replaces that one without a word"),
             at=problem.span,
             remedy="keep one of the two",

@@ -69,6 +69,7 @@ from __future__ import annotations
 
 from loraplan.plan import Plan
 from loraplan.rule import Checked, Context, Evidence, Finding, rule
+from loraplan_rules.written import one_line
 
 _LISTED = 4
 
@@ -102,7 +103,7 @@ def check(plan: Plan, ctx: Context) -> Checked:
     rate = plan.optimizer.learning_rate
     remains = (stated and len(reading.lora_keys) <= 2) or (rate is not None and rate <= 5e-5)
     keys = list(reading.lora_keys)
-    names = ", ".join(f"`{key}`" for key in keys[:_LISTED]) + (", ..." if len(keys) > _LISTED else "")
+    names = ", ".join(f"`{one_line(key)}`" for key in keys[:_LISTED]) + (", ..." if len(keys) > _LISTED else "")
     cause = f"`{ctx.key('adapter.method')}` turns LoRA off" if stated else f"`{reading.switch}` is missing"
     yield Finding(
         f"{names} {'has' if len(keys) == 1 else 'have'} no effect, because {cause}: this is a full fine-tune",

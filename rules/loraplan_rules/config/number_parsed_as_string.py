@@ -61,6 +61,7 @@ from __future__ import annotations
 from loraplan.formats.reading import ValueIssue
 from loraplan.plan import Plan
 from loraplan.rule import Checked, Context, Evidence, Finding, Fix, Set, rule
+from loraplan_rules.written import one_line
 
 
 @rule(
@@ -89,7 +90,8 @@ def check(_plan: Plan, ctx: Context) -> Checked:
         if issue.kind == "wrong-type" and issue.expected == "a number" and _meant_as_number(issue.text):
             if issue.effect == "raises":
                 yield Finding(
-                    f"`{ctx.key(issue.field)}: {issue.text}` is not a number: {ctx.reading.framework} cannot use it",
+                    f"`{ctx.key(issue.field)}: {one_line(issue.text)}` is not a number,"
+                    f" so {ctx.reading.framework} cannot use it",
                     at=issue.span,
                     remedy="write a plain number",
                 )
@@ -101,7 +103,7 @@ def check(_plan: Plan, ctx: Context) -> Checked:
     if soft:
         names = ", ".join(dict.fromkeys(f"`{ctx.key(issue.field)}`" for issue in soft))
         yield Finding(
-            f"{names}: `{soft[0].text}` is a string to YAML 1.1 (PyYAML), unless your script converts it",
+            f"{names}: `{one_line(soft[0].text)}` is a string to YAML 1.1 (PyYAML), unless your script converts it",
             at=soft[0].span,
             remedy=f"write {_spelling(soft[0].text)}",
             severity="info",
@@ -113,9 +115,9 @@ def _finding(issue: ValueIssue, ctx: Context) -> Finding:
     cause = "in quotes" if quoted else "to YAML 1.1"
     stops = "training stops when it is used" if issue.effect == "raises" else "it is ignored"
     return Finding(
-        f"`{ctx.key(issue.field)}: {issue.text}` is a string {cause}, not a number: {stops}",
+        f"`{ctx.key(issue.field)}: {one_line(issue.text)}` is a string {cause}, not a number: {stops}",
         at=issue.span,
-        remedy=f"write {issue.text.strip()} without quotes" if quoted else f"write {_spelling(issue.text)}",
+        remedy=f"write {one_line(issue.text)} without quotes" if quoted else f"write {_spelling(issue.text)}",
         fix=_fix(issue),
     )
 
@@ -130,9 +132,9 @@ def _fix(issue: ValueIssue) -> Fix | None:
 
 def _spelling(text: str) -> str:
     """The same number as YAML 1.1 reads it: with a dot, and a sign in the exponent."""
-    mantissa, mark, exponent = text.strip().lower().partition("e")
+    mantissa, mark, exponent = one_line(text).lower().partition("e")
     if not mark:
-        return text.strip()
+        return one_line(text)
     if "." not in mantissa:
         mantissa += ".0"
     return f"{mantissa}e{exponent if exponent[:1] in ('+', '-') else '+' + exponent}"

@@ -73,6 +73,7 @@ from __future__ import annotations
 from loraplan.formats.reading import KeyIssue
 from loraplan.plan import Plan
 from loraplan.rule import Checked, Context, Evidence, Finding, Fix, RenameKey, Severity, rule
+from loraplan_rules.written import one_line
 
 _SEVERITY: dict[str, Severity] = {"raises": "error", "ignored": "warning", "works": "info"}
 _EFFECT = {"raises": "it stops the run", "ignored": "it is ignored", "works": "it still works"}
@@ -111,7 +112,7 @@ def check(_plan: Plan, ctx: Context) -> Checked:
             continue
         use = _use(issue)
         yield Finding(
-            f"`{issue.key}` {_WHAT[issue.kind]} {issue.framework} {version}: {_EFFECT[issue.effect]}",
+            f"`{one_line(issue.key)}` {_WHAT[issue.kind]} {issue.framework} {version}: {_EFFECT[issue.effect]}",
             at=issue.span,
             remedy=f"use `{use}`" if use else "remove it",
             severity=_SEVERITY[issue.effect],
@@ -124,10 +125,11 @@ def check(_plan: Plan, ctx: Context) -> Checked:
 
 def _note(issues: list[KeyIssue], ctx: Context) -> Finding:
     """One finding for all keys that matter only under a version that nobody stated."""
-    keys = ", ".join(
-        f"`{issue.key}` ({_since(issue) or ctx.reading.assumed_version}{f': `{use}`' if (use := _use(issue)) else ''})"
-        for issue in issues[:_LISTED]
-    )
+    listed = []
+    for issue in issues[:_LISTED]:
+        since, use = _since(issue) or ctx.reading.assumed_version, _use(issue)
+        listed.append(f"`{one_line(issue.key)}` ({since}{f': `{use}`' if use else ''})")
+    keys = ", ".join(listed)
     more = f" and {len(issues) - _LISTED} more" if len(issues) > _LISTED else ""
     stops = any(issue.effect == "raises" for issue in issues)
     return Finding(

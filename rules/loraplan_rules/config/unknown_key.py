@@ -73,6 +73,7 @@ from loraplan.document import Mapping, Scalar, Span, walk
 from loraplan.formats.reading import KeyIssue, Reading
 from loraplan.plan import Plan
 from loraplan.rule import Checked, Context, Evidence, Finding, Fix, RenameKey, Severity, rule
+from loraplan_rules.written import one_line
 
 _SEVERITY: dict[str, Severity] = {"raises": "error", "ignored": "warning", "works": "info"}
 _LISTED = 8
@@ -113,7 +114,8 @@ def check(_plan: Plan, ctx: Context) -> Checked:
             yield _misspelt(issue, issue.suggestion, present=_leaf(issue.suggestion) in _names(reading))
         elif issue.effect == "raises" and ctx.version(issue.framework) is not None:
             yield Finding(
-                f"`{issue.key}` is no key of {issue.framework} {ctx.version(issue.framework)}: it refuses the config",
+                f"`{one_line(issue.key)}` is no key of {issue.framework} {ctx.version(issue.framework)}:"
+                " it refuses the config",
                 at=issue.span,
                 remedy="remove it",
                 severity="error",
@@ -121,7 +123,7 @@ def check(_plan: Plan, ctx: Context) -> Checked:
         else:
             unsure.append(issue)
     if unsure:
-        names = ", ".join(f"`{issue.key}`" for issue in unsure[:_LISTED])
+        names = ", ".join(f"`{one_line(issue.key)}`" for issue in unsure[:_LISTED])
         more = f" and {len(unsure) - _LISTED} more" if len(unsure) > _LISTED else ""
         stops = any(issue.effect == "raises" for issue in unsure)
         yield Finding(
@@ -136,7 +138,7 @@ def check(_plan: Plan, ctx: Context) -> Checked:
 def _misspelt(issue: KeyIssue, suggestion: str, present: bool) -> Finding:
     effect = "and refuses the config" if issue.effect == "raises" else "so it has no effect"
     return Finding(
-        f"`{issue.key}` is no key that {issue.framework} reads, {effect}",
+        f"`{one_line(issue.key)}` is no key that {issue.framework} reads, {effect}",
         at=issue.span,
         remedy=f"did you mean `{suggestion}`?",
         severity=_SEVERITY[issue.effect],

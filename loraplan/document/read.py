@@ -63,7 +63,10 @@ def read_text(path: str) -> str:
 
 
 def _read_stdin() -> bytes:
-    data = sys.stdin.buffer.read(MAX_BYTES + 1)
+    try:
+        data = sys.stdin.buffer.read(MAX_BYTES + 1)
+    except (AttributeError, OSError):  # it is closed, or a directory
+        raise DocumentError("-", "standard input cannot be read", "pipe a config into it") from None
     if len(data) > MAX_BYTES:
         raise _too_large("-")
     return data

@@ -129,6 +129,11 @@ def test_standard_input(monkeypatch):
     assert (document.path, document.syntax, document.roots[0].get("lora_r").text) == ("-", "yaml", "8")
 
 
+def test_closed_standard_input(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    assert failure("-").message == "standard input cannot be read"
+
+
 def test_endless_standard_input_is_refused(monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"x" * (MAX_BYTES + 1))))
     assert "larger than" in failure("-").message

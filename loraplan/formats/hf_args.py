@@ -105,7 +105,7 @@ def switch(draft: Draft) -> None:
         value = draft.raw(key)
         flag = True if value == "" else to_bool(value)
         if draft.has(key) and flag is not None:
-            if flag or "adapter.method" not in draft.values:
+            if draft.values.get("adapter.method") != "lora":
                 draft.set("adapter.method", "lora" if flag else "none", key)
                 draft.switch = f"{key}: true"
             if flag and key == "use_qlora" and "quantization.bits" not in draft.values:

@@ -71,6 +71,8 @@ def _flat(root: Mapping, document: Document, signature: str, versions: Versions)
         packing = draft.values.get("method") == "pt"
         draft.default("data.packing", packing, "llamafactory/hparams/parser.py@0.9.5: on for stage pt alone", "packing")
     _no_training(draft)
+    # `all` leaves the vision tower out while it is frozen (0.9.5 model/model_utils/misc.py find_all_linear_modules).
+    draft.facts["vision_frozen"] = draft.raw("freeze_vision_tower") is not False
     draft.check_keys(near_only="llamafactory" not in versions)
     return draft.finish()
 

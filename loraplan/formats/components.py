@@ -95,6 +95,11 @@ def forget_defaults(draft: Draft, *sections: str) -> None:
             draft.drop(field)
 
 
+def forgive(draft: Draft, *words: str) -> None:
+    """Drop the issues of values that the framework takes as words of their own: `auto` for a batch size."""
+    draft.value_issues = [issue for issue in draft.value_issues if issue.text not in words]
+
+
 def folder_name(path: Any, *skip: str) -> str | None:
     """The last meaningful part of a path: `/tmp/Llama-2-7b-hf/` -> `Llama-2-7b-hf`; parts in `skip` do not count."""
     if not isinstance(path, str) or isinstance(path, Unresolved):

@@ -8,6 +8,7 @@ from loraplan.document import Document, Mapping, Node
 from loraplan.formats.components import (
     folder_name,
     forget_defaults,
+    forgive,
     optimizer_defaults,
     optimizer_name,
     set_betas,
@@ -75,6 +76,7 @@ def read(root: Node, document: Document, signature: str, versions: Versions) -> 
     """The one run that the file describes."""
     draft = Draft("litgpt", "litgpt", root, document, signature, versions)
     draft.fill()
+    forgive(draft, "auto")
     lora = _is_lora(draft)
     pretrain = draft.has("model_name") and not draft.has("checkpoint_dir")
     _model(draft)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from loraplan.document import Document, KeyPath, Mapping, Node, Scalar, Sequence, find
-from loraplan.formats.components import forget_defaults, optimizer_name, set_at
+from loraplan.formats.components import forget_defaults, forgive, optimizer_name, set_at
 from loraplan.formats.reading import Reading
 from loraplan.formats.table import Draft, Versions
 from loraplan.formats.values import Unresolved, scalar_value, to_float
@@ -33,6 +33,7 @@ def read(root: Node, document: Document, signature: str, versions: Versions) -> 
     """The one run that the file describes."""
     draft = Draft("ludwig", "ludwig", root, document, signature, versions)
     draft.fill()
+    forgive(draft, "auto")
     lora = _adapter(draft) if draft.has("base_model") else _encoder(draft)
     quantized = isinstance(draft.node("quantization"), Mapping)
     _trainer(draft)

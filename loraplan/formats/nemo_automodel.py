@@ -9,6 +9,7 @@ from loraplan.document import Document, Mapping, Node, Scalar
 from loraplan.formats.components import (
     dtype_name,
     forget_defaults,
+    forgive,
     optimizer_defaults,
     optimizer_name,
     set_betas,
@@ -46,6 +47,7 @@ def read(root: Node, document: Document, signature: str, versions: Versions) -> 
     """The one run that the file describes."""
     draft = Draft("nemo-automodel", "nemo_automodel", root, document, signature, versions)
     draft.fill()
+    forgive(draft, "none", "None", "full", "selective")
     lora = isinstance(draft.node("peft"), Mapping)
     if lora:
         draft.set("adapter.method", "lora", "peft")
@@ -174,6 +176,3 @@ def _data(draft: Draft) -> None:
         draft.set("distributed.strategy", _STRATEGIES.get(leaf), "distributed._target_")
     if draft.raw("distributed.activation_checkpointing") in ("full", "selective"):
         draft.set("precision.gradient_checkpointing", True, "distributed.activation_checkpointing")
-        draft.value_issues = [
-            issue for issue in draft.value_issues if issue.field != "precision.gradient_checkpointing"
-        ]

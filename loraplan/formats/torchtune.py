@@ -10,6 +10,7 @@ from loraplan.formats.components import (
     dtype_name,
     folder_name,
     forget_defaults,
+    forgive,
     optimizer_defaults,
     optimizer_name,
     set_betas,
@@ -45,6 +46,7 @@ def read(root: Node, document: Document, signature: str, versions: Versions) -> 
     builder = _builder(draft)
     lora = "lora" in builder
     draft.fill()
+    forgive(draft, "{...}")  # `compile` may say what is compiled
     if lora:
         draft.set("adapter.method", "lora", "model._component_")
         _targets(draft, builder)

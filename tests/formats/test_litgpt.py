@@ -125,3 +125,9 @@ def test_corpus_files_are_read_whole(path):
     assert reading.plan.batch.gradient_accumulation_steps >= 1
     assert reading.key_issues == []
     assert reading.value_issues == []
+
+
+def test_devices_may_be_auto():
+    reading = read_one("litgpt", QLORA.replace("quantize: bnb.nf4-dq", "devices: auto"))
+    assert reading.value_issues == []
+    assert (reading.plan.distributed.devices, reading.plan.batch.gradient_accumulation_steps) == (None, None)

@@ -113,3 +113,10 @@ def test_corpus_files_are_read_whole(path):
     assert reading.plan.model.name
     assert reading.plan.schedule.epochs in (1, 3)
     assert reading.value_issues == []
+
+
+def test_auto_is_a_word_of_ludwigs():
+    text = QLORA.replace("learning_rate: 0.0001", "learning_rate: auto").replace("epochs: 3", "batch_size: auto")
+    reading = read_one("ludwig", text)
+    assert reading.value_issues == []
+    assert (reading.plan.optimizer.learning_rate, reading.plan.batch.micro_batch_size) == (None, None)

@@ -1,5 +1,7 @@
 import pytest
 
+from loraplan import formats
+from loraplan.document.read import read as read_document
 from tests.formats.reader import at, corpus, defaulted, read_one, recognised
 
 LORA = """\
@@ -85,3 +87,21 @@ def test_corpus_files_are_read_whole(path):
     reading = read_one("mlx-lm", path.read_text(encoding="utf-8"), path.name)
     assert (reading.plan.adapter.r, reading.plan.adapter.scaling) == (8, 20.0)
     assert reading.plan.optimizer.learning_rate == 1e-5
+
+
+def test_the_config_that_mlx_lm_saves_beside_an_adapter():
+    text = """\
+{
+  "model": "mlx-community/Llama-3.2-1B-Instruct-4bit",
+  "fine_tune_type": "lora",
+  "num_layers": 4,
+  "iters": 100,
+  "learning_rate": 2e-05,
+  "lora_parameters": {"rank": 8, "dropout": 0.0, "scale": 20.0}
+}
+"""
+    document = read_document("adapter_config.json", text)
+    assert formats.detect(document, document.roots[0]) == ("mlx-lm", "lora_parameters")
+    reading = read_one("mlx-lm", text, "adapter_config.json")
+    assert (reading.plan.adapter.scaling, reading.plan.optimizer.learning_rate) == (20.0, 2e-5)
+    assert at(reading, "optimizer.learning_rate") == (6, 20)

@@ -128,3 +128,11 @@ def test_corpus_files_are_read_whole(path):
     assert reading.plan.optimizer.learning_rate
     assert reading.key_issues == []
     assert reading.value_issues == []
+
+
+def test_none_and_kinds_of_checkpointing_are_words_of_nemos():
+    text = QLORA.replace("tp_size: 2", "tp_size: none").replace("checkpointing: true", "checkpointing: selective")
+    reading = read_one("nemo-automodel", text)
+    assert reading.value_issues == []
+    assert reading.plan.distributed.tensor_parallel is None
+    assert reading.plan.precision.gradient_checkpointing is True

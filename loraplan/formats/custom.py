@@ -159,6 +159,8 @@ def _store(draft: Draft, row: dict[str, Any], path: KeyPath, entry: Entry) -> bo
     value = draft.convert(node, row["type"], field)
     if field == "precision.gradient_checkpointing" and isinstance(value, str):
         value = _checkpointing(draft, value)
+    if field == "adapter.target_modules" and isinstance(value, str) and "," in value and not set(value) & set("()[]|*"):
+        value = tuple(part.strip() for part in value.split(",") if part.strip())  # the script splits it
     if value is None or value == ():
         if row["type"] == "bool":
             del draft.value_issues[issues:]  # a word where others write true or false
@@ -231,11 +233,15 @@ def _switches(draft: Draft, found: list[_Found]) -> None:
             field = "model.attn_implementation"
             if field not in draft.values:
                 draft.values[field], draft.origins[field] = "flash_attention_2", place
-        elif name in ("use_lora", "use_peft", "use_qlora", "enable_lora") and to_bool(value) is False:
+        elif _turns_lora_off(name, kind) and to_bool(value) is False:
             draft.values["adapter.method"], draft.origins["adapter.method"] = "none", place
     if "adapter.method" not in draft.values and draft.lora_keys:
         fields = tuple(sorted(name for name in draft.values if name.startswith("adapter.")))
         draft.derive("adapter.method", "lora", fields, "LoRA settings are given")
+
+
+def _turns_lora_off(name: str, kind: str) -> bool:
+    return name in ("use_lora", "use_peft", "enable_lora") or (kind == "lora" and name in ("enabled", "enable", "use"))
 
 
 def _quantization(draft: Draft, scope: Mapping) -> None:

@@ -163,3 +163,18 @@ def test_not_a_config(text: str) -> None:
 def test_hostile_depth_and_width() -> None:
     deep = "lora:\n  r: 8\n  lora_alpha: 16\nx: " + "{a: " * 30 + "1" + "}" * 30 + "\n"
     assert read_one("custom", deep).plan.adapter.r == 8
+
+
+@pytest.mark.parametrize(
+    ("lines", "method", "targets"),
+    [
+        ("  enabled: false\n", "none", None),
+        ("  enabled: true\n", "lora", None),
+        ("  target_modules: q_proj, v_proj\n", "lora", ("q_proj", "v_proj")),
+        ("  target_modules: all-linear\n", "lora", "all-linear"),
+        ('  target_modules: ".*\\\\.(q|v)_proj"\n', "lora", ".*\\.(q|v)_proj"),
+    ],
+)
+def test_switch_and_targets_of_a_section(lines: str, method: str, targets: object) -> None:
+    plan = read_one("custom", f"lora:\n  r: 8\n  lora_alpha: 16\n{lines}").plan
+    assert (plan.adapter.method, plan.adapter.target_modules) == (method, targets)

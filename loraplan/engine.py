@@ -14,7 +14,7 @@ from loraplan.formats.reading import Reading
 from loraplan.record import record
 from loraplan.result import Diagnostic, Failure, FileResult
 from loraplan.rule import Finding, Rule
-from loraplan.run import check_run, place, recognised, run_facts
+from loraplan.run import check_run, numbered, place, recognised, run_facts
 from loraplan.select import BadPackage, Registry, Selection, UnknownSelector
 from loraplan.settings import Finder, Settings, SettingsError, check_options
 from loraplan.settings import read as read_settings
@@ -175,7 +175,7 @@ class Checker:
         profile = self._profile(settings, path)
         document = read_document(path, text, syntax)
         versions = self._versions(settings, path)
-        return document, read_runs(document, format_name, versions), versions, profile
+        return document, numbered(read_runs(document, format_name, versions)), versions, profile
 
     def facts(self, reading: Reading) -> Facts:
         """What a run's surroundings say, as rules see it."""

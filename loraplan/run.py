@@ -116,6 +116,14 @@ def recognised(reading: Reading) -> Recognised:
     )
 
 
+def numbered(readings: list[Reading]) -> list[Reading]:
+    """The runs of one file, those without a name of their own called by their number where there are several."""
+    if len(readings) > 1:
+        for number, reading in enumerate(readings, 1):
+            reading.name = reading.name or f"run {number}"
+    return readings
+
+
 def describe(reading: Reading) -> str:
     """The kind of training in a few words: `QLoRA r=32 on meta-llama/Llama-3.1-8B`."""
     plan = reading.plan
@@ -123,7 +131,7 @@ def describe(reading: Reading) -> str:
     method = adapter.method
     if method == "none":
         kind = "full fine-tuning"
-    elif method not in (None, "lora"):
+    elif method not in (None, "", "lora"):
         kind = str(method)
     elif adapter.use_dora:
         kind = "QDoRA" if bits == 4 else "DoRA"
@@ -150,7 +158,7 @@ def _earlier(reading: Reading, inputs: Inputs, versions: dict[str, str]) -> Read
     try:
         path, text = text_of(document.path, document.text, inputs.baseline)
         other = read_document(path, text, document.syntax)
-        runs = read_runs(other, None, versions)
+        runs = numbered(read_runs(other, None, versions))
     except NoBaseline as error:
         raise Skip("baseline", str(error)) from error
     except (DocumentError, NotAConfig) as error:

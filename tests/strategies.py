@@ -12,7 +12,7 @@ from loraplan.formats.reading import KeyIssue, Reading, ValueIssue
 from loraplan.origin import Default, Derived, Explicit, Origin
 from loraplan.plan import SECTIONS, Plan, build, field_names, ordered_names
 
-__all__ = ["plans", "readings"]
+__all__ = ["Made", "plans", "readings"]
 
 # Words that rules compare with, so that their branches are reached more often than random text would.
 WORDS = (
@@ -66,10 +66,9 @@ assert set(FIELDS) == field_names()
 
 @st.composite
 def values(draw: st.DrawFn) -> dict[str, Any]:
-    """Dotted fields with values, many of them or few."""
-    often = draw(st.sampled_from([0.2, 0.5, 0.95]))
-    chosen = draw(st.lists(st.floats(0, 1), min_size=len(FIELDS), max_size=len(FIELDS)))
-    return {name: draw(FIELDS[name]) for name, chance in zip(ordered_names(), chosen, strict=True) if chance < often}
+    """Dotted fields with values, few of them or many."""
+    names = draw(st.lists(st.sampled_from(ordered_names()), unique=True, max_size=40))
+    return {name: draw(FIELDS[name]) for name in names}
 
 
 def plans() -> st.SearchStrategy[Plan]:
@@ -77,9 +76,20 @@ def plans() -> st.SearchStrategy[Plan]:
     return values().map(build)
 
 
+class Made:
+    """A Reading that shows only its values, so that a failing example can be read."""
+
+    def __init__(self, reading: Reading, given: dict[str, Any]) -> None:
+        self.reading = reading
+        self.given = given
+
+    def __repr__(self) -> str:
+        return f"Made({self.reading.format}, {self.given})"
+
+
 @st.composite
-def readings(draw: st.DrawFn) -> Reading:
-    """A Reading of a small made-up file, with an origin of each kind for the fields of any Plan."""
+def readings(draw: st.DrawFn) -> Made:
+    """A Reading of a small made-up file, with an origin of any kind for each field of any Plan."""
     given = draw(values())
     text = "".join(f"{name.rpartition('.')[2]}: value\n" for name in ordered_names())
     entries, start = [], 0
@@ -104,7 +114,7 @@ def readings(draw: st.DrawFn) -> Reading:
                 origins[name] = Derived((name,), "somehow")
     framework = draw(st.sampled_from(["axolotl", "transformers", "trl", "peft", "llamafactory", "torchtune", "mlx-lm"]))
     span = entries[0].key.span
-    return Reading(
+    reading = Reading(
         format=draw(st.sampled_from(["axolotl", "trl", "peft", "llamafactory", "torchtune", "mlx-lm", "custom"])),
         signature="made up",
         framework=framework,
@@ -149,3 +159,4 @@ def readings(draw: st.DrawFn) -> Reading:
         sections={"": root},
         hand_rolled=draw(st.booleans()),
     )
+    return Made(reading, given)

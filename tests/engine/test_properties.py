@@ -5,22 +5,26 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from loraplan.context import Inputs
 from loraplan.engine import Checker, Overrides
-from loraplan.formats.reading import Reading
 from loraplan.report import FORMATS, Style, render
 from loraplan.result import FileResult, Outcome
 from loraplan.rule import Rule
 from loraplan.run import check_run, describe
 from loraplan.select import Registry
-from tests.strategies import readings
+from tests.strategies import Made, readings
 
 REGISTRY = Registry(("loraplan_rules",))
 RULES: list[Rule] = [REGISTRY.load(code) for code in REGISTRY.codes if not REGISTRY.is_own(code)]
-SLOW = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+ANY = settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
+)
 INPUTS = st.builds(
     Inputs,
     model=st.none() | st.sampled_from(["meta-llama/Llama-3.1-8B", "acme/unknown", "Qwen/Qwen3-30B-A3B"]),
@@ -29,9 +33,10 @@ INPUTS = st.builds(
 )
 
 
-@SLOW
+@ANY
 @given(readings(), INPUTS, st.booleans())
-def test_no_rule_raises_on_any_plan(reading: Reading, inputs: Inputs, preview: bool) -> None:
+def test_no_rule_raises_on_any_plan(made: Made, inputs: Inputs, preview: bool) -> None:
+    reading = made.reading
     result = FileResult("config.yml")
     rules = [(rule, dict(rule.options)) for rule in RULES]
     ran: set[str] = set()
@@ -49,7 +54,7 @@ def test_no_rule_raises_on_any_plan(reading: Reading, inputs: Inputs, preview: b
     json.loads("\n".join(render(outcome, "json", Style())))
 
 
-@SLOW
+@ANY
 @given(st.text(max_size=300), st.sampled_from(["yml", "json", "toml", "sh", "py"]))
 def test_any_text_gives_a_result_and_no_bug(text: str, extension: str) -> None:
     result = Checker(overrides=Overrides(isolated=True)).check(f"config.{extension}", text=text)
@@ -67,7 +72,7 @@ SEEDS = (
 )
 
 
-@SLOW
+@ANY
 @given(st.data())
 def test_a_config_cut_and_mixed_at_random_gives_no_bug(data: st.DataObject) -> None:
     text = data.draw(st.sampled_from(SEEDS))

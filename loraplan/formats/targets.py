@@ -43,8 +43,11 @@ def made_by_peft(reading: Reading) -> bool:
 
 
 def judgeable(plan: Plan, reading: Reading) -> bool:
-    """Whether PEFT's matching says what is adapted: the adapter is PEFT's, and the targets are those it gets."""
-    if not made_by_peft(reading):
+    """Whether PEFT's matching says what is adapted: the adapter is PEFT's, and the targets are those it gets.
+
+    NeMo-Automodel's own layers stand under transformers' names, and its globs are read as one expression.
+    """
+    if not made_by_peft(reading) and reading.format != "nemo-automodel":
         return False
     return plan.adapter.target_modules is not None or (reading.format in TABLE_TARGETS and not reading.hand_rolled)
 

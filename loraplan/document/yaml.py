@@ -27,7 +27,7 @@ from loraplan.document import (
 )
 
 _BOM = "\ufeff"
-_PROPERTIES = re.compile(r"(?:[&!][^\s,\[\]{}]*(?:\s+(?:#[^\n]*\n\s*)*|(?=[,\[\]{}])|\Z))+")
+_PROPERTIES = re.compile(r"(?:(?:!<[^>\s]*>|[&!][^\s,\[\]{}]*)(?:\s+(?:#[^\n]*\n\s*)*|(?=[,\[\]{}])|\Z))+")
 _STYLES: dict[str | None, Style] = {"'": "quoted", '"': "quoted", "|": "block", ">": "block"}
 
 
@@ -100,7 +100,7 @@ class _Builder:
                 node: Node = Scalar(event.value, Span(start, end), style, event.tag)
                 self.counted += 1
                 if self.counted > MAX_NODES:
-                    raise self._error(f"more than {MAX_NODES} values", "name a training config, not data", start)
+                    raise self._too_many(start)
                 if event.anchor:
                     self._anchor(event, event.anchor)
                     self.anchors[event.anchor] = (node, 1)
@@ -115,6 +115,8 @@ class _Builder:
                 stack.append(_Open(kind is mapping_start, start, event.flow_style, event.anchor, self.counted))
                 nodes = stack[-1].nodes
                 self.counted += 1
+                if self.counted > MAX_NODES:
+                    raise self._too_many(start)
                 if len(stack) > MAX_DEPTH:
                     raise self._error(
                         f"nested more than {MAX_DEPTH} levels deep", "check that this is a training config", start
@@ -217,6 +219,9 @@ class _Builder:
             raise self._error(
                 f"aliases and merge keys expand to more than {MAX_NODES} values", "write the values out", offset
             )
+
+    def _too_many(self, offset: int) -> DocumentError:
+        return self._error(f"more than {MAX_NODES} values", "name a training config, not data", offset)
 
     def _error(self, message: str, remedy: str, offset: int) -> DocumentError:
         return DocumentError(self.path, message, remedy, self._position(offset))

@@ -95,6 +95,7 @@ def test_a_span_leaves_out_tag_and_anchor():
     assert found["e", 0] == (6, 8, "1")
     assert found["e", 1] == (6, 17, "2")
     assert found["f",] == (7, 7, "{g: 1}")
+    assert sources("a: !<tag:yaml.org,2002:str> 16\n")["a",] == (1, 29, "16")
 
 
 def test_alias_is_the_anchors_node_and_both_are_shared():
@@ -263,5 +264,6 @@ def test_a_merge_bomb_is_an_error():
     assert error(text).message == "aliases and merge keys expand to more than 100000 values"
 
 
-def test_data_is_refused():
-    assert error("- a\n" * (MAX_NODES + 1)).message == "more than 100000 values"
+@pytest.mark.parametrize("item", ["- a\n", "- []\n", "- a: b\n"])
+def test_data_is_refused(item):
+    assert error(item * (MAX_NODES + 1)).message == "more than 100000 values"

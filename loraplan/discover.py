@@ -17,7 +17,7 @@ _HINT = re.compile(
     re.IGNORECASE,
 )
 _CODE_HINT = re.compile(rb"lora|peft|TrainingArguments|finetune|swift (?:sft|pt|rlhf)|openrlhf", re.IGNORECASE)
-_TEMPLATE = re.compile(rb"\{\{-|\{%-?\s|^\{\{", re.MULTILINE)
+_TEMPLATE = re.compile(rb"\{\{|\{%")
 
 
 class Target(NamedTuple):
@@ -50,7 +50,7 @@ def search(directory: str) -> Iterator[str]:
 
 
 def may_be_config(path: str) -> bool:
-    """A cheap look at a file: regular, not large, no template, and with a word that training configs have."""
+    """A cheap look at a file: regular, not large, and with a word that training configs have."""
     try:
         if not os.path.isfile(path) or not 0 < os.path.getsize(path) <= _MAX_BYTES:
             return False
@@ -58,10 +58,17 @@ def may_be_config(path: str) -> bool:
             content = file.read()
     except OSError:
         return False
-    code = path.lower().endswith((".py", ".sh", ".bash"))
-    if not code and _TEMPLATE.search(content):
+    hint = _CODE_HINT if path.lower().endswith((".py", ".sh", ".bash")) else _HINT
+    return hint.search(content) is not None
+
+
+def is_template(path: str) -> bool:
+    """Whether a file that does not parse is meant for a template engine first (Jinja, Helm) and is no config yet."""
+    try:
+        with open(path, "rb") as file:
+            return _TEMPLATE.search(file.read(_MAX_BYTES)) is not None
+    except OSError:
         return False
-    return (_CODE_HINT if code else _HINT).search(content) is not None
 
 
 def _from_git(directory: str) -> list[str] | None:

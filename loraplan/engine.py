@@ -121,6 +121,10 @@ class Checker:
             result.failures.append(_not_a_config(error))
             return result
         except DocumentError as error:
+            from loraplan.discover import is_template
+
+            if not named and is_template(path):
+                return None
             result.failures.append(Failure(path, "unreadable", error.message, error.remedy, error.position))
             return result
         except SettingsError as error:

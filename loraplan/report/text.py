@@ -98,9 +98,9 @@ def remedy(item: Diagnostic) -> str:
     if item.fix is not None:
         text = text or item.fix.title
         kind = {
-            "safe": "safe: training stays the same",
+            "safe": "safe",
             "unsafe": "unsafe: it changes what is trained",
-            "show": "shown only",
+            "show": "by hand",
         }[item.fix.applicability]
         text = f"{text} ({kind})"
     return text

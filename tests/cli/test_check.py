@@ -111,10 +111,11 @@ def test_a_directory_is_searched_and_the_current_one_is_the_default(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (project / "other.yml").write_text("# lora\nservices: {}\n")
+    (project / "helm.yml").write_text("{{- if .Values.lora }}\nlora: 1\n{{- end }}\n")
     found = run(capsys, "check", *ONLY, "--format", "json")
     report = json.loads(found.out)
     assert [item["path"] for item in report["files"]] == ["bad.yml", "good.yml"]
-    assert report["summary"]["unrecognised"] == 1
+    assert report["summary"]["unrecognised"] == 2
     assert (found.code, found.err) == (1, "")
     assert json.loads(run(capsys, "check", ".", *ONLY, "--format", "json").out) == report
 

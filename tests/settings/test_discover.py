@@ -63,7 +63,7 @@ def test_excluded_files_are_left_out_of_a_search_only(tmp_path: Path) -> None:
         ("a.yml", b"lora_r: 8\n", True),
         ("a.yml", b"version: 2\nservices: {}\n", False),
         ("a.yml", b"", False),
-        ("a.yml", b"{{- if .Values.lora }}\nlora: 1\n", False),
+        ("a.yml", b"{{- if .Values.lora }}\nlora: 1\n", True),
         ("a.yml", b"lora: 1\n" + b"#" * (1 << 20), False),
         ("a.py", b"from peft import LoraConfig\n", True),
         ("a.py", b"learning_rate = 3\n", False),

@@ -265,5 +265,8 @@ def test_a_merge_bomb_is_an_error():
 
 
 @pytest.mark.parametrize("item", ["- a\n", "- []\n", "- a: b\n"])
-def test_data_is_refused(item):
-    assert error(item * (MAX_NODES + 1)).message == "more than 100000 values"
+def test_data_is_refused(item, monkeypatch):
+    assert MAX_NODES == 100_000
+    monkeypatch.setattr(yaml, "MAX_NODES", 1_000)
+    parse(item * 300, "a.yml")
+    assert error(item * 1_001).message == "more than 1000 values"

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from loraplan.arch import catalogue
+from loraplan.arch.convert import default_targets
+from loraplan.arch.families import FAMILIES
+from loraplan.arch.sources import resolve
+
+FOLDER = Path(catalogue.__file__).parent
+
+
+def test_size_of_the_catalogue() -> None:
+    assert len(catalogue.names()) >= 150
+    assert (FOLDER / "models.json").stat().st_size < 100_000
+
+
+def test_every_row_describes_a_model_and_has_a_source() -> None:
+    for row in catalogue.all_rows():
+        assert row.config["model_type"] in FAMILIES
+        assert len(row.source.removeprefix("catalogue: ")) > 5
+        problems: list[str] = []
+        assert resolve(row.name, base_dir=Path("/nowhere"), problems=problems) is not None, row.name
+        assert problems == []
+
+
+def test_aliases_lead_to_names() -> None:
+    table = json.loads((FOLDER / "models.json").read_text())
+    assert set(table["aliases"].values()) <= set(table["models"])
+    assert set(table["models"].values()) == set(range(len(table["rows"])))
+    assert {source for source, _ in table["rows"]} == set(range(len(table["sources"])))
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("meta-llama/Llama-2-7b-hf", 6_738_415_616),
+        ("meta-llama/Llama-3.1-8B", 8_030_261_248),
+        ("meta-llama/Llama-3.1-70B", 70_553_706_496),
+        ("meta-llama/Llama-3.2-1B", 1_235_814_400),
+        ("meta-llama/Llama-3.2-3B", 3_212_749_824),
+        ("mistralai/Mistral-7B-v0.1", 7_241_732_096),
+        ("mistralai/Mistral-Nemo-Base-2407", 12_247_782_400),
+        ("mistralai/Mixtral-8x7B-v0.1", 46_702_792_704),
+        ("Qwen/Qwen2.5-0.5B", 494_032_768),
+        ("Qwen/Qwen2.5-7B", 7_615_616_512),
+        ("Qwen/Qwen3-8B", 8_190_735_360),
+        ("Qwen/Qwen3-30B-A3B", 30_532_122_624),
+        ("Qwen/Qwen1.5-MoE-A2.7B", 14_315_784_192),
+        ("google/gemma-2-9b", 9_241_705_984),
+        ("google/gemma-3-4b-it", 4_300_079_472),
+        ("microsoft/phi-2", 2_779_683_840),
+        ("microsoft/Phi-3-mini-4k-instruct", 3_821_079_552),
+        ("microsoft/phi-4", 14_659_507_200),
+        ("EleutherAI/pythia-1.4b", 1_414_647_808),
+        ("TinyLlama/TinyLlama-1.1B-Chat-v1.0", 1_100_048_384),
+        ("HuggingFaceTB/SmolLM2-135M", 134_515_008),
+        ("bigscience/bloom-3b", 3_002_557_440),
+        ("openai-community/gpt2", 124_439_808),
+        ("bigcode/starcoder2-7b", 7_173_923_840),
+        ("deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B", 1_777_088_000),
+        ("openai/gpt-oss-20b", 20_914_757_184),
+        ("THUDM/chatglm3-6b", 6_243_584_000),
+        ("internlm/internlm2-7b", 7_737_708_544),
+        ("baichuan-inc/Baichuan2-7B-Base", 7_505_973_248),
+    ],
+)
+def test_published_parameter_counts(name: str, parameters: int) -> None:
+    found = resolve(name, base_dir=None)
+    assert found is not None
+    assert found.parameters == parameters
+
+
+def test_default_targets_have_three_forms() -> None:
+    assert default_targets("llama") == ("q_proj", "v_proj")
+    assert default_targets("gemma4") == r".*language_model\..*\.(q_proj|v_proj)"
+    assert default_targets("phi3") is None

@@ -194,8 +194,12 @@ def _quantization(draft: Draft) -> None:
             )
     elif eight and not four:
         training_arguments.quantized(draft)
+    # The loader quantizes to 4 bits for `adapter: qlora` alone; beside `adapter: lora` the switch does nothing.
+    draft.facts["load_in_4bit_ignored"] = bool(four) and str(draft.raw("adapter")).lower() == "lora"
     if "model.dtype" not in draft.values:
         kind = training_arguments.compute_dtype(draft)
+        if eight and kind == "float32":
+            kind = "float16"  # utils/config/__init__.py resolve_dtype
         draft.derive("model.dtype", kind, ("precision.bf16", "precision.fp16"), "axolotl loads the base model in it")
 
 

@@ -26,7 +26,7 @@ def typed(node: Node, kind: str, loader: Loader) -> tuple[Any, Problem | None]:
     if kind == "text":  # a template: its braces are no placeholders of the config
         return (node.text if isinstance(node, Scalar) and plain(node, loader) is not None else None), None
     value = plain(node, loader)
-    if value is None or (value == "" and kind not in ("str", "lower")):
+    if value is None or value == "":
         return None, None
     if isinstance(value, Unresolved):
         return None, "unresolved"

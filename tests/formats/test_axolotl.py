@@ -174,3 +174,19 @@ def test_a_foreign_plugin_may_read_any_key() -> None:
 )
 def test_not_axolotl(text: str) -> None:
     assert not recognised("axolotl", text)
+
+
+def test_four_bits_need_the_qlora_adapter() -> None:
+    text = (
+        "base_model: acme/P\nadapter: lora\nload_in_4bit: true\nlora_model_dir: ''\ndatasets: [{path: a}]\nlora_r: 8\n"
+    )
+    reading = read_one("axolotl", text)
+    assert (reading.plan.quantization.load_in_4bit, reading.plan.quantization.bits) == (True, None)
+    assert reading.facts["load_in_4bit_ignored"] is True
+    assert reading.plan.adapter.resume_from is None
+
+
+def test_eight_bits_without_bf16_load_in_fp16() -> None:
+    text = "base_model: acme/P\nadapter: lora\nload_in_8bit: true\nbf16: false\ndatasets: [{path: a, type: alpaca}]\n"
+    plan = read_one("axolotl", text).plan
+    assert (plan.quantization.bits, plan.model.dtype) == (8, "float16")

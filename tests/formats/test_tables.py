@@ -175,3 +175,10 @@ def test_the_last_of_duplicate_keys_counts() -> None:
     assert draft.values["run.seed"] == 2
     assert place.key_span is not None
     assert document.position(place.key_span.start) == (2, 1)
+
+
+def test_a_value_that_means_none_of_it() -> None:
+    document = read_document("c.yaml", "resume_from_checkpoint: false\nuse_liger_kernel: true\n")
+    draft = Draft("trl", "transformers", document.roots[0], document, "")
+    draft.fill()
+    assert draft.values == {"precision.fused_loss": "liger"}

@@ -92,9 +92,15 @@ class Facts:
         return found
 
     def _match(self) -> Matched:
+        from dataclasses import replace
+
         from loraplan.arch.match import match
 
-        return match(self.reading.plan.adapter, self.arch())
+        adapter, arch = self.reading.plan.adapter, self.arch()
+        last = self.reading.facts.get("last_layers")  # mlx-lm counts from the end, which only the architecture tells
+        if isinstance(last, int) and 0 < last < arch.num_layers and adapter.layers_to_transform is None:
+            adapter = replace(adapter, layers_to_transform=tuple(range(arch.num_layers - last, arch.num_layers)))
+        return match(adapter, arch)
 
     def _find_gpu(self) -> Device:
         if self.inputs.gpu is None:

@@ -1,6 +1,7 @@
 import pytest
 
 from loraplan import formats
+from loraplan.context import Facts, Inputs
 from loraplan.document.read import read as read_document
 from tests.formats.reader import at, corpus, defaulted, read_one, recognised
 
@@ -105,3 +106,15 @@ def test_the_config_that_mlx_lm_saves_beside_an_adapter():
     reading = read_one("mlx-lm", text, "adapter_config.json")
     assert (reading.plan.adapter.scaling, reading.plan.optimizer.learning_rate) == (20.0, 2e-5)
     assert at(reading, "optimizer.learning_rate") == (6, 20)
+
+
+@pytest.mark.parametrize(("layers", "parameters"), [(8, 720_896), (-1, 2_523_136), (40, 2_523_136)])
+def test_only_the_last_blocks_are_counted(layers, parameters):
+    """Qwen2.5-7B: 28 blocks of 8 * (3584 + 3584) + 8 * (3584 + 512) parameters on q and v."""
+    text = (
+        f"model: Qwen/Qwen2.5-7B-Instruct\niters: 100\nnum_layers: {layers}\n"
+        "lora_parameters: {keys: [self_attn.q_proj, self_attn.v_proj], rank: 8, scale: 20.0, dropout: 0.0}\n"
+    )
+    reading = read_one("mlx-lm", text)
+    matched = Facts(reading, Inputs(), {}, lambda _: None).matched()
+    assert matched.parameters(reading.plan.adapter) == parameters

@@ -78,13 +78,11 @@ class Facts:
         name = self.inputs.model or self.reading.plan.model.name or self.inputs.default_model
         if not name:
             raise Skip("arch", "no base model named (--model names one)")
-        from pathlib import Path
-
         from loraplan.arch.sources import resolve
 
         path = self.reading.document.path
         beside = self.inputs.model is None and os.path.exists(path)
-        base = Path(os.path.dirname(os.path.abspath(path)) if beside else os.getcwd())
+        base = os.path.dirname(os.path.abspath(path)) if beside else os.getcwd()
         problems: list[str] = []
         found = resolve(name, base_dir=base, online=self.inputs.online, problems=problems)
         if found is None:

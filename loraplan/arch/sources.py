@@ -9,12 +9,14 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from loraplan.arch.catalogue import lookup, suggest
 from loraplan.arch.families import describe
 from loraplan.arch.spec import ArchSpec
+
+if TYPE_CHECKING:
+    from pathlib import Path  # 5 ms, which a model of the catalogue need not cost
 
 __all__ = ["resolve", "suggest"]
 
@@ -24,7 +26,7 @@ _TIMEOUT_SECONDS = 10.0
 
 
 def resolve(
-    name: str, *, base_dir: Path | None, online: bool = False, problems: list[str] | None = None
+    name: str, *, base_dir: str | Path | None, online: bool = False, problems: list[str] | None = None
 ) -> ArchSpec | None:
     """The architecture of the model that a config names; None where no source knows it.
 
@@ -49,15 +51,14 @@ def resolve(
     return _from_hub(name, problems) if online else None
 
 
-def _directory(name: str, base_dir: Path | None) -> Path | None:
+def _directory(name: str, base_dir: str | Path | None) -> Path | None:
     """A local directory of this name that holds a `config.json`."""
-    try:
-        path = Path(name).expanduser()
-        if not path.is_absolute():
-            path = (base_dir or Path()) / path
-        return path if (path / "config.json").is_file() else None
-    except (OSError, ValueError, RuntimeError):
+    path = os.path.join(base_dir or "", os.path.expanduser(name))
+    if not os.path.isfile(os.path.join(path, "config.json")):
         return None
+    from pathlib import Path
+
+    return Path(path)
 
 
 def _snapshot(name: str) -> Path | None:
@@ -65,10 +66,13 @@ def _snapshot(name: str) -> Path | None:
     if name.count("/") > 1 or name.startswith((".", "/", "~")) or "\\" in name or ".." in name:
         return None
     for cache in _caches():
-        folder = cache / (_MODEL_DIRS + name.replace("/", "--"))
+        place = os.path.join(cache, _MODEL_DIRS + name.replace("/", "--"))
+        if not os.path.isdir(place):
+            continue
+        from pathlib import Path
+
+        folder = Path(place)
         try:
-            if not folder.is_dir():
-                continue
             reference = folder / "refs" / "main"
             if reference.is_file():
                 revision = reference.read_text("utf-8", errors="replace")[:100].strip()
@@ -82,19 +86,14 @@ def _snapshot(name: str) -> Path | None:
     return None
 
 
-def _caches() -> list[Path]:
+def _caches() -> list[str]:
     """The directories that huggingface_hub would look in, first to last (its constants.py)."""
-    named = [Path(path) for key in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE") if (path := os.environ.get(key))]
+    named = [os.environ.get("HF_HUB_CACHE"), os.environ.get("HUGGINGFACE_HUB_CACHE")]
     if home := os.environ.get("HF_HOME"):
-        named.append(Path(home) / "hub")
-    named.append(Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface" / "hub")
-    found = []
-    for cache in dict.fromkeys(named):
-        try:
-            found.append(cache.expanduser())
-        except RuntimeError:  # no home directory
-            continue
-    return found
+        named.append(os.path.join(home, "hub"))
+    named.append(os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface", "hub"))
+    found = (os.path.expanduser(cache) for cache in dict.fromkeys(named) if cache)
+    return [cache for cache in found if not cache.startswith("~")]  # no home directory
 
 
 def _from_directory(directory: Path, name: str, problems: list[str]) -> ArchSpec | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 _SUFFIXES = (
@@ -32,7 +32,8 @@ class Row(NamedTuple):
 
 @cache
 def _table() -> dict[str, Any]:
-    table: dict[str, Any] = json.loads((Path(__file__).parent / "models.json").read_text("utf-8"))
+    with open(os.path.join(os.path.dirname(__file__), "models.json"), "rb") as file:
+        table: dict[str, Any] = json.load(file)
     return table
 
 

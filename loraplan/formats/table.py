@@ -14,9 +14,9 @@ A table is JSON (its parser is already loaded and twenty times faster than TOML'
 `key` is dotted where nested. Several rows may share a field (aliases; the first one written wins) or a key with other
 `versions` (the first row that fits wins; newest first). `lora` marks settings that mean nothing without an adapter.
 `map` replaces a value (`true` and `false` for booleans) before it is stored, null leaving the field unset; `methods`
-limits a row's default to these training methods; `without` names keys whose `changed` rows are not inherited, because
-the including framework still reads them, and `fields` keeps only the rows whose field begins so. A `changed` row with
-`"when": "set"` leaves null, false and empty values alone.
+limits a row's default, or a change, to these training methods; `without` names keys whose `changed` rows are not
+inherited, because the including framework still reads them, and `fields` keeps only the rows whose field begins so.
+A `changed` row with `"when": "set"` leaves null, false and empty values alone.
 """
 
 from __future__ import annotations
@@ -189,6 +189,9 @@ class Draft:
             return False
         return not field.startswith("adapter.") or self.values.get("adapter.method") != "none"
 
+    def _concerns(self, row: dict[str, Any]) -> bool:
+        return "methods" not in row or self.values.get("method") in row["methods"]
+
     def drop(self, field: str) -> None:
         """Forget a field."""
         self.values.pop(field, None)
@@ -230,9 +233,7 @@ class Draft:
         """The framework's default of every field that has no value."""
         for row in self.rows():
             value, field = row.get("default"), row["field"]
-            if "methods" in row and self.values.get("method") not in row["methods"]:
-                continue
-            if value is not None and field and self._open(field):
+            if value is not None and field and self._open(field) and self._concerns(row):
                 self.values[field] = tuple(value) if isinstance(value, list) else value
                 self.origins[field] = Default(
                     row.get("framework", self.table["framework"]),
@@ -250,7 +251,7 @@ class Draft:
         changed: dict[str, dict[str, Any]] = {}
         for row in self.table.get("changed", ()):
             framework = row.get("framework", self.table["framework"])
-            if version_in(self.versions.get(framework), row.get("versions")):
+            if version_in(self.versions.get(framework), row.get("versions")) and self._concerns(row):
                 changed.setdefault(row["key"], row)
         for key, row in changed.items():
             place = self.place(key)

@@ -172,3 +172,10 @@ def test_an_inherited_default_names_its_own_source() -> None:
         "5.23.0",
         "transformers/training_args.py@5.23.0",
     )
+
+
+def test_a_key_that_only_some_trainers_lost() -> None:
+    dpo = read_one("trl", BARE + "max_prompt_length: 64\nbeta: 0.1\n", "recipes/dpo/config.yaml")
+    assert [(issue.key, issue.since) for issue in dpo.key_issues] == [("max_prompt_length", ">=0.29")]
+    orpo = read_one("trl", BARE + "max_prompt_length: 64\nbeta: 0.1\n", "recipes/orpo/config.yaml")
+    assert orpo.key_issues == []

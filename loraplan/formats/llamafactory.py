@@ -1,4 +1,4 @@
-"""LLaMA-Factory's YAML and JSON (version 0.9.5): the flat keys, and the sections of its `v1` launcher."""
+"""LLaMA-Factory's YAML, JSON and commands (version 0.9.5): the flat keys, and the sections of its `v1` launcher."""
 
 from __future__ import annotations
 
@@ -29,6 +29,10 @@ def detect(root: Node, document: Document) -> str | None:
         return None
     if "model_name_or_path" not in keys or keys & _OPEN_INSTRUCT:
         return None
+    if document.syntax == "shell":
+        call = root.call or ""
+        ours = "llamafactory" in call or "train_bash" in call or ("finetuning_type" in keys and "template" in keys)
+        return f"the command `{call}`" if ours else None
     found = [key for key in _FLAT if key in keys]
     if "finetuning_type" in found or "stage" in found or len(found) >= 2:
         return "model_name_or_path + " + found[0]

@@ -178,3 +178,29 @@ def test_v1_without_an_adapter() -> None:
 def test_not_llamafactory() -> None:
     assert not recognised("llamafactory", "model_name_or_path: acme/P\nuse_peft: true\nlora_r: 8\ndataset_name: d\n")
     assert not recognised("llamafactory", "model: {name: x}\npeft_config: {name: lora}\n")
+
+
+COMMAND = """\
+CUDA_VISIBLE_DEVICES=0 llamafactory-cli train \\
+    --stage sft --do_train --model_name_or_path acme/P \\
+    --dataset own --template pebble --finetuning_type lora --lora_target q_proj,v_proj \\
+    --lora_rank 16 --learning_rate 5e-5 --quantization_bit 4 --fp16
+"""
+
+
+def test_command() -> None:
+    reading = read_one("llamafactory", COMMAND, "train.sh")
+    plan = reading.plan
+    assert (plan.adapter.r, plan.adapter.alpha, plan.adapter.target_modules) == (16, 32, ("q_proj", "v_proj"))
+    assert at(reading, "adapter.r") == (4, 17)
+    assert (plan.optimizer.learning_rate, plan.quantization.bits, plan.quantization.compute_dtype) == (
+        5e-5,
+        4,
+        "float16",
+    )
+    assert plan.method == "sft"
+
+
+def test_another_projects_command_is_not_ours() -> None:
+    text = "python train.py --model_name_or_path a --stage 2 --lora_rank 8 --per_device_train_batch_size 1\n"
+    assert not recognised("llamafactory", text, "a.sh")

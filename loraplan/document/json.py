@@ -21,7 +21,7 @@ from loraplan.document import (
     Sequence,
     Span,
 )
-from loraplan.document.offsets import encode
+from loraplan.document.offsets import encode, printable
 
 _BOM = "\ufeff"
 # An unclosed string runs to the end of the text, lest every quote in it be tried anew.
@@ -144,11 +144,10 @@ def _kind(literal: str) -> str:
 
 
 def _decoded(raw: str) -> str:
-    """The content of a string literal; a lone surrogate, which cannot be printed, becomes U+FFFD."""
+    """The content of a string literal."""
     if "\\" not in raw:
         return raw[1:-1]
-    decoded: str = json.loads(raw)
-    return decoded.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return printable(json.loads(raw))
 
 
 def _too_deep(text: str, path: str, offset: int) -> DocumentError:

@@ -1,4 +1,4 @@
-"""UTF-8 byte offsets, which tree-sitter counts in, as character offsets, which documents count in."""
+"""Text and its UTF-8 form: byte offsets as character offsets, and what UTF-8 cannot hold."""
 
 from __future__ import annotations
 
@@ -33,3 +33,12 @@ def character_offsets(text: str, data: bytes) -> Callable[[int], int]:
             ends.append(index + 1 + surplus)
             extra.append(surplus)
     return lambda offset: offset - extra[bisect_right(ends, offset) - 1]
+
+
+def printable(text: str) -> str:
+    """The text with pairs of surrogates joined and lone ones, which no output can hold, replaced by U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from loraplan.document import Entry, Mapping, Node, Scalar, Sequence, Span
+from loraplan.document.offsets import printable
 
 if TYPE_CHECKING:
     from loraplan.document.python import Names, Places
@@ -89,7 +90,7 @@ class Values:
             case None:
                 return Scalar("None", span, tag="null")
             case str() as text:
-                return Scalar(text, span, "quoted", "str")
+                return Scalar(printable(text), span, "quoted", "str")
             case int() | float() as number:
                 return self._number(number, span, self.places.source(span))
         return self._expression(value)
@@ -108,7 +109,7 @@ class Values:
                 continue
             span = self.places.span(key)
             name = key.value if isinstance(key, ast.Constant) and isinstance(key.value, str) else None
-            text = name if name is not None else self.places.source(span)[:_MAX_TEXT]
+            text = printable(name) if name is not None else self.places.source(span)[:_MAX_TEXT]
             style: Any = "quoted" if name is not None else "expression"
             entries.append(Entry(Scalar(text, span, style), self.node(item, depth + 1)))
         return entries

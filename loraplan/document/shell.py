@@ -275,7 +275,7 @@ class _Reader:
                     continue
                 span = place.span(inner)
                 first = self.text[span.start : span.end].lstrip().partition("\n")[0]
-                program = self._text(place.span(body)).split(None, 1)[0].rpartition("/")[2]
+                program = (self._text(place.span(body)).split(None, 1) or [""])[0].rpartition("/")[2]
                 if program in SHELLS or (first.startswith("#!") and first.rstrip().endswith("sh")):
                     self.read(span.start, span.end, level + 1)
 

@@ -263,7 +263,9 @@ class Expander:
                 done.append(self._join(segments, value.span, False))
                 segments.clear()
             at = value.at[start:stop]
-            segments.append(_Segment(value.text[start:stop], at, Span(at[0], at[-1] + 1), "plain", True))
+            # a value put together from several places has its pieces in any order
+            span = Span(at[0], at[-1] + 1) if at[0] <= at[-1] else value.span
+            segments.append(_Segment(value.text[start:stop], at, span, "plain", True))
             position = stop
         if position < len(value.text) and segments:
             done.append(self._join(segments, value.span, False))

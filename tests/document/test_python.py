@@ -189,3 +189,11 @@ def test_mutated_scripts_only_raise_document_errors(piece: str, start: int, leng
 def test_any_text_only_raises_document_errors(text: str) -> None:
     document = attempt(text)
     assert document is None or document.text == text
+
+
+def test_lone_surrogates_stay_printable():
+    root = parse("c = LoraConfig(r=8, target_modules=['q\\ud800'], rank_pattern={'\\udfff': 1})\n", "train.py").roots[0]
+    texts = [node.text for _, node in walk(root) if isinstance(node, Scalar)]
+    texts += [entry.key.text for _, node in walk(root) if isinstance(node, Mapping) for entry in node.entries]
+    assert {"q\ufffd", "\ufffd"} <= set(texts)
+    assert "".join(texts).encode()

@@ -310,3 +310,25 @@ def _trimmed(groups: list[list[tuple[str, list[str]]]]) -> list[list[tuple[str, 
     name, values = groups[-1][-1]
     groups[-1][-1] = (name, [value for value in values if value])
     return groups
+
+
+@pytest.mark.parametrize("text", ["{\U000c8c94{{", "\u2028<<E\n$}`", "R=}\n${o=-=${R-}\n}"])
+def test_what_fuzzing_found(text):
+    """A crash of the grammar, a command of Unicode blanks, and a value whose pieces stand in reverse order."""
+    try:
+        document = parse(text, "run.sh")
+    except DocumentError as refused:
+        error = refused
+    else:
+        spans = [node.span for root in document.roots for _, node in walk(root)]
+        assert all(0 <= span.start <= span.end <= len(text) for span in spans)
+        return
+    assert error.message
+
+
+def test_text_outside_ascii_keeps_its_place():
+    text = "echo '🚀 é'; swift sft --model \"é✓😀\" --lora_rank 8\n"
+    document = parse(text, "run.sh")
+    model = document.roots[-1].get("model")
+    assert (model.text, text[slice(*model.span)]) == ("é✓😀", '"é✓😀"')
+    assert text[slice(*document.roots[-1].get("lora_rank").span)] == "8"

@@ -1,7 +1,5 @@
 """The check: read a file, run the selected rules on every run it describes, place, silence and sort what they find."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """Where a value of the Plan came from: written in a file, a framework's default, or derived from other fields."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from loraplan.document import KeyPath, Span

@@ -3,8 +3,6 @@
 Plain values only; where each came from is a side table (`loraplan.origin`). Rules read `plan.adapter.r`.
 """
 
-from __future__ import annotations
-
 from dataclasses import field, fields
 from functools import cache
 from typing import Any, ClassVar

@@ -1,7 +1,5 @@
 """What a check yields, as plain data: placed findings, skips, failures, and what was recognised in each file."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 

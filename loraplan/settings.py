@@ -1,7 +1,5 @@
 """Settings: `[tool.loraplan]` in pyproject.toml, or loraplan.toml, nearest above the file that is checked."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import field
 from typing import Any

@@ -1,7 +1,5 @@
 """ArchSpec: every adaptable module's name, type and shape, and the facts of a base model; knows no framework."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from typing import Literal, NamedTuple

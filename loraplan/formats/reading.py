@@ -1,7 +1,5 @@
 """What reading a config yields: the Plan, the origin of every value, and what the reader noticed on the way."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 

@@ -24,6 +24,7 @@ $(VENV)/bin/python:
 
 $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	$(BIN)/python -m compileall -q loraplan rules trainer # an installed wheel has its bytecode; so should a checkout
 	@touch $@
 
 $(VENV)/.installed-test: pyproject.toml $(VENV)/.installed

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 ADAPTABLE = frozenset(("Linear", "Conv1D", "Embedding", "Conv1d", "Conv2d", "Conv3d"))
 """Classes for which PEFT has a LoRA layer (peft 0.21.2 `tuners/lora/model.py`, dispatchers)."""
+_MOST = 1 << 40
 _MAMBA = frozenset(("falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemotron_h"))
 _NOT_IN_MAMBA = frozenset(("out_proj", "conv1d"))
 """Modules that fast kernels read past the adapter (peft 0.21.2 `_check_lora_target_modules_mamba`)."""
@@ -61,9 +62,9 @@ class Matched:
 
     def rank_groups(self, adapter: Adapter, module: Module) -> Iterator[tuple[int, int]]:
         """(rank, how many copies of the module have it); nothing where r is unknown or no positive whole number."""
-        if adapter.r is None or adapter.r <= 0 or adapter.r != int(adapter.r):
+        rank, left = _whole(adapter.r), module.copies
+        if rank is None:
             return
-        rank, left = int(adapter.r), module.copies
         layers = module.layers
         patterns = [(key, _whole(value)) for key, value in (adapter.rank_pattern or {}).items()]
         patterns += [(key, rank * factor) for key, factor in self.ranks]
@@ -218,8 +219,11 @@ def _select_parameters(entries: tuple[str, ...], arch: ArchSpec) -> tuple[tuple[
     return tuple(found), tuple(flat)
 
 
-def _whole(value: float) -> int | None:
-    return int(value) if value == int(value) and value > 0 else None
+def _whole(value: float | None) -> int | None:
+    """A positive whole number, else None; infinities and NaN are none."""
+    if value is None or not 0 < value < _MOST or value != int(value):
+        return None
+    return int(value)
 
 
 def _pattern_hit(key: str, module: Module) -> Module | None:

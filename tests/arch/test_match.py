@@ -49,7 +49,7 @@ def test_parameters_of_llama(targets: tuple[str, ...] | str | None, r: float, ex
 
 
 def test_parameters_without_a_usable_rank_are_none() -> None:
-    for r in (None, 0, -4, 2.5):
+    for r in (None, 0, -4, 2.5, float("nan"), float("inf"), 1e300):
         adapter = Adapter(r=r, target_modules=("q_proj",))
         assert match(adapter, arch(LLAMA)).parameters(adapter) == 0
 

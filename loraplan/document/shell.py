@@ -15,7 +15,7 @@ import tree_sitter_bash
 from loraplan.document import Document, DocumentError, Mapping, Span
 from loraplan.document.offsets import character_offsets, encode
 from loraplan.document.shell_command import SHELLS, command
-from loraplan.document.shell_words import Expander, Field, Scope, Value
+from loraplan.document.shell_words import Expander, Field, Scope, Value, clean, unknown
 
 _LANGUAGE = tree_sitter.Language(tree_sitter_bash.language())
 _MAX_CHARS = 1 << 18
@@ -154,7 +154,7 @@ class _Reader:
             values = [branch[name] for branch in frame.finished if name in branch]
             if before is not None and not (frame.exhaustive and len(values) == len(frame.finished)):
                 values.append(before)
-            known = [value for value in values if not _unknown(value)]
+            known = [value for value in values if not unknown(value)]
             chosen: Value = known[0] if known else _CONFLICT
             if any(_texts(value) != _texts(chosen) for value in known):
                 # options added under a condition: what is sure is the list before
@@ -229,7 +229,7 @@ class _Reader:
                 fields += [first._replace(joined=True, rest=False), *values[1:]]
             if len(fields) > _MAX_WORDS:
                 break
-        return fields
+        return [clean(field) for field in fields]
 
     def _command(self, node: tree_sitter.Node, place: _Places, extra: list[tree_sitter.Node], level: int) -> None:
         words = [child for child in node.children if child.type not in _NOT_WORDS] + extra
@@ -242,9 +242,9 @@ class _Reader:
             if setting.child_count > 1 and setting.children[0].type == "variable_name":
                 end = place.span(setting).end
                 value = self.expander.fields(place.span(setting.children[1]).end, end, split=False)[0]
-                before.append((place.span(setting.children[0]), value))
+                before.append((place.span(setting.children[0]), clean(value)))
         exported = [
-            (name, held)
+            (name, clean(held))
             for name in _EXPORTED
             if name in self.exported and isinstance(held := self.scope.get(name), Field)
         ]
@@ -275,8 +275,11 @@ class _Reader:
                     continue
                 span = place.span(inner)
                 first = self.text[span.start : span.end].lstrip().partition("\n")[0]
-                program = (self._text(place.span(body)).split(None, 1) or [""])[0].rpartition("/")[2]
-                if program in SHELLS or (first.startswith("#!") and first.rstrip().endswith("sh")):
+                words = self._text(place.span(body)).split()
+                program = words[0].rpartition("/")[2] if words else ""
+                if program == "read":
+                    self._set(words[-1], self.expander.heredoc(span.start, span.end))
+                elif program in SHELLS or (first.startswith("#!") and first.rstrip().endswith("sh")):
                     self.read(span.start, span.end, level + 1)
 
     def _text(self, span: Span) -> str:
@@ -294,10 +297,6 @@ class _Places:
         return Span(self.base + self.character(node.start_byte), self.base + self.character(node.end_byte))
 
 
-def _unknown(value: Value) -> bool:
-    return value is None or (isinstance(value, Field) and value.style == "expression")
-
-
 def _texts(value: Value) -> list[str] | str | None:
     return [field.text for field in value] if isinstance(value, list) else value.text if value is not None else None
 
@@ -305,7 +304,7 @@ def _texts(value: Value) -> list[str] | str | None:
 def _appended(old: Value, new: Value) -> Value:
     if isinstance(new, list):
         return (old if isinstance(old, list) else [old] if old is not None else []) + new
-    if not isinstance(old, Field) or not isinstance(new, Field) or _unknown(old) or _unknown(new):
+    if not isinstance(old, Field) or not isinstance(new, Field) or "expression" in (old.style, new.style):
         return new if old is None else old
     if len(old.text) + len(new.text) > 50_000:
         return old

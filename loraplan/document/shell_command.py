@@ -22,7 +22,9 @@ _LAUNCHER_MODULES = frozenset(
 )
 _PROGRAMS = frozenset("swift megatron llamafactory-cli llamafactory trl axolotl tune litgpt oumi xtuner".split())
 _CONFIGS = (".yaml", ".yml", ".json", ".toml")
-_TALKERS = frozenset("echo printf cat ls cd mkdir rm cp mv ln grep sed awk tee pip apt apt-get git wget curl".split())
+_TALKERS = frozenset(
+    "read set echo printf cat ls cd mkdir rm cp mv ln grep sed awk tee pip apt apt-get git wget curl".split()
+)
 
 
 def command(text: str, fields: list[Field], settings: list[tuple[str, Span, Field]], span: Span) -> Mapping | None:

@@ -15,6 +15,8 @@ from loraplan.document import Span, Style
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _BRACES = re.compile(r"(?<!\$)\{[^{}\s]*(?:,|\.\.)[^{}\s]*\}")
 _ANSI = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", "'": "'", '"': '"'}
+_MARK = "\ue000"
+"""Stands in a variable's value before what is not known, so that the words around it stay known."""
 _MAX_FIELDS = 20_000
 _MAX_LENGTH = 200_000
 
@@ -58,6 +60,18 @@ class _Segment(NamedTuple):
     """Of the whole value, quotes included, where the segment is the whole of a variable's value."""
     style: Style = "plain"
     shared: bool = False
+
+
+def unknown(value: Value) -> bool:
+    """Whether a variable's value depends, in whole or in part, on something outside of the script."""
+    return value is None or (isinstance(value, Field) and (value.style == "expression" or _MARK in value.text))
+
+
+def clean(field: Field) -> Field:
+    """The field as a command gets it: an expression where a part is unknown."""
+    if _MARK not in field.text:
+        return field
+    return field._replace(text=field.text.replace(_MARK, ""), at=(), style="expression")
 
 
 class _Unknown(Exception):
@@ -105,16 +119,14 @@ class Expander:
                 quoted, here = True, stop + 1
             elif char == '"':
                 quoted = True
-                here = self._double(here + 1, end, segments, done, depth)
+                here = self._double(here + 1, end, segments, done, depth, split)
             elif char == "$" and text[here + 1 : here + 2] == "'":
                 here = self._ansi(here + 2, end, segments)
                 quoted = True
             elif char == "$" and text[here + 1 : here + 2] == '"':
                 here += 1
-            elif char == "`":
-                raise _Unknown
-            elif char == "$":
-                value, here = self._dollar(here, end, depth)
+            elif char in "$`":
+                value, here = self._dollar(here, end, depth, split)
                 if isinstance(value, list):
                     self._splice(value, segments, done)
                 elif value is not None:
@@ -133,22 +145,40 @@ class Expander:
             done.append(Field("", (), Span(start, end)))
         return done
 
-    def _double(self, here: int, end: int, segments: list[_Segment], done: list[Field], depth: int) -> int:
+    def heredoc(self, start: int, end: int) -> Field:
+        """A here-document's text as a variable's value."""
+        segments: list[_Segment] = []
+        try:
+            self._double(start, end, segments, [], 0, False, "")
+            return self._join(segments, Span(start, end), False)
+        except _Unknown:
+            return Field(self.text[start:end], (), Span(start, end), "expression")
+
+    def _double(
+        self,
+        here: int,
+        end: int,
+        segments: list[_Segment],
+        done: list[Field],
+        depth: int,
+        split: bool,
+        closing: str = '"',
+    ) -> int:
         """A double-quoted string from after its opening quote; returns the offset after the closing one."""
         text = self.text
-        while here < end and text[here] != '"':
+        while here < end and text[here] != closing:
             char = text[here]
             if char == "\\" and here + 1 < end and text[here + 1] in '$`"\\\n':
                 if text[here + 1] != "\n":
                     segments.append(_Segment(text[here + 1], (here + 1,), None))
                 here += 2
-            elif char == "`":
-                raise _Unknown
-            elif char == "$":
-                value, here = self._dollar(here, end, depth)
+            elif char in "$`":
+                value, here = self._dollar(here, end, depth, split)
                 if isinstance(value, list):
                     self._splice(value, segments, done)
                 elif value is not None:
+                    if split and _MARK in value.text:
+                        raise _Unknown
                     segments.append(_Segment(value.text, value.at, value.span, value.style, True))
             else:
                 stop = here + 1
@@ -172,9 +202,41 @@ class Expander:
                 here += 1
         return here + 1
 
-    def _dollar(self, here: int, end: int, depth: int) -> tuple[Value, int]:
-        """The value of the expansion that starts at `$`, and the offset after it; raises _Unknown."""
+    def _dollar(self, here: int, end: int, depth: int, split: bool) -> tuple[Value, int]:
+        """The value of the expansion that starts here, and the offset after it.
+
+        Raises _Unknown, except in an assignment, where what is unknown becomes a marked piece.
+        """
+        try:
+            return self._expansion(here, end, depth)
+        except _Unknown:
+            if split or depth:
+                raise
+        stop = self._stop(here, end)
+        return Field(_MARK + self.text[here:stop], (here, *range(here, stop)), Span(here, stop)), stop
+
+    def _stop(self, here: int, end: int) -> int:
+        """Where an expansion ends."""
+        text, following = self.text, self.text[here + 1 : here + 2]
+        if text[here] == "`":
+            stop = text.find("`", here + 1, end)
+            return end if stop < 0 else stop + 1
+        if following == "{":
+            return self._closing(here + 2, end) + 1
+        if following == "(":
+            level = 0
+            for index in range(here + 1, end):
+                level += (text[index] == "(") - (text[index] == ")")
+                if level == 0:
+                    return index + 1
+            return end
+        name = _NAME.match(text, here + 1, end)
+        return name.end() if name else min(here + 2, end)
+
+    def _expansion(self, here: int, end: int, depth: int) -> tuple[Value, int]:
         text = self.text
+        if text[here] == "`":
+            raise _Unknown
         following = text[here + 1 : here + 2] if here + 1 < end else ""
         if following == "{":
             stop = self._closing(here + 2, end)
@@ -209,7 +271,7 @@ class Expander:
 
     def _lookup(self, name: str) -> Value:
         value = self.scope.get(name)
-        if value is None or (isinstance(value, Field) and value.style == "expression"):
+        if unknown(value) and not (isinstance(value, Field) and _MARK in value.text and len(value.text.split()) > 1):
             raise _Unknown
         return value
 
@@ -221,7 +283,7 @@ class Expander:
             raise _Unknown
         after = text[name.end() : stop]
         value = self.scope.get(name[0])
-        known = value is not None and not (isinstance(value, Field) and value.style == "expression")
+        known = not unknown(value)
         if not after or after[0] == "?" or after[:2] == ":?":
             value = self._lookup(name[0])
             return (value[0] if value else None) if isinstance(value, list) else value
@@ -242,7 +304,7 @@ class Expander:
         if value is not None and not known:
             raise _Unknown
         found = self.fields(name.end() + len(operator), stop, split=False, depth=depth + 1)
-        if found[0].style == "expression":
+        if unknown(found[0]):
             raise _Unknown
         return found[0]
 

@@ -180,6 +180,25 @@ def test_a_commented_line_ends_the_command_as_in_bash() -> None:
     assert [entry.key.text for entry in root.entries] == ["a"]
 
 
+def test_options_gathered_in_a_variable_stay_known_beside_unknown_ones() -> None:
+    document, root = one('OPTS="--a $1 \\\n --b 2"\nOPTS+=" --c $(nproc)"\nt $OPTS --d "$OPTS"\n')
+    found = [root.get(key) for key in "abcd"]
+    assert [(node.text, node.style) for node in found if isinstance(node, Scalar)] == [
+        ("$1", "expression"), ("2", "plain"), ("$(nproc)", "expression"), ("$OPTS", "expression"),
+    ]  # fmt: skip
+    assert found[1] is not None
+    assert document.position(found[1].span.start) == (2, 6)
+
+
+def test_options_read_from_a_here_document() -> None:
+    text = "X=7\nread -r -d '' args <<EOF\ntrain.py \\\n  --a $X \\\n  --b 2\nEOF\nX=1; deepspeed $args\n"
+    document, root = one(text)
+    first, second = root.get("a"), root.get("b")
+    assert (root.call, texts(first), texts(second)) == ("deepspeed train.py", "7", "2")
+    assert second is not None
+    assert document.position(second.span.start) == (5, 7)
+
+
 def test_crlf_continuations() -> None:
     document, root = one("t --a 1 \\\r\n  --b 2\r\n")
     found = root.get("b")

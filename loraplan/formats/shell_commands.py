@@ -8,6 +8,7 @@ from loraplan.document import Document, Entry, Mapping, Node, Scalar, Sequence
 from loraplan.formats.table import Draft
 
 _CONFIGS = (".yaml", ".yml", ".json", ".toml")
+_SWITCHES = frozenset("gradient_checkpointing packing bf16 fp16 use_peft use_lora lora_enable load_in_4bit".split())
 _ZERO = re.compile(r"zero[-_]?(?:stage)?[-_]?([123])(?![0-9])", re.IGNORECASE)
 
 
@@ -19,7 +20,7 @@ def options(root: Node) -> Node:
     for key, value in root.entries:
         name = key.text.replace("-", "_")
         entries.append(Entry(Scalar(name, key.span, key.style, key.tag, key.shared), value))
-        if name.startswith("no_") and isinstance(value, Scalar) and value.span.start == value.span.end:
+        if name[:3] == "no_" and name[3:] in _SWITCHES and isinstance(value, Scalar):
             entries.append(
                 Entry(Scalar(name[3:], key.span, shared=key.shared), Scalar("False", value.span, shared=True))
             )

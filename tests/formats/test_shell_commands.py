@@ -140,11 +140,11 @@ def test_scripts_for_a_config_file(text: str, file: str) -> None:
 
 
 def test_option_names() -> None:
-    (root,) = parse("t --a-b 1 --no-c --no_d x --e.f.g 2", "x.sh").roots
+    (root,) = parse("t --a-b 1 --no-packing --no_cuda --e.f.g 2", "x.sh").roots
     options = shell_commands.options(root)
     assert isinstance(options, Mapping)
-    assert list(options.keys()) == ["a_b", "no_c", "c", "no_d", "e.f.g"]
-    off = options.get("c")
+    assert list(options.keys()) == ["a_b", "no_packing", "packing", "no_cuda", "e.f.g"]
+    off = options.get("packing")
     assert isinstance(off, Scalar)
     assert (off.text, off.shared) == ("False", True)
     deep = shell_commands.nested(options).get("e")

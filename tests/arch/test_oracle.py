@@ -35,6 +35,8 @@ EXTRA: dict[str, dict[str, Any]] = {
     "phi-norms": {"model_type": "phi", "qk_layernorm": True},
     "falcon-sequential": {"model_type": "falcon", "parallel_attn": False, "bias": True, "multi_query": False},
     "gpt_bigcode-multi-head": {"model_type": "gpt_bigcode", "multi_query": False, "n_inner": 1024},
+    "glm_moe_dsa": {"model_type": "glm_moe_dsa", "first_k_dense_replace": 1, "index_topk_pattern": "FSF"},
+    "glm_moe_dsa-every-second": {"model_type": "glm_moe_dsa", "first_k_dense_replace": 1, "index_topk_freq": 2},
     "glm4_moe-norms": {"model_type": "glm4_moe", "use_qk_norm": True, "attention_bias": True},
 }
 LAYERS = {"gpt2": "n_layer", "gpt_bigcode": "n_layer", "gptj": "n_layer", "bloom": "n_layer", "mpt": "n_layers"}

@@ -84,7 +84,7 @@ def detect(document: Document, root: Node) -> tuple[str, str] | None:
 def read(document: Document, name: str | None = None, versions: Versions | None = None) -> list[Reading]:
     """Every run that a document describes; `name` forces a format. Raises NotAConfig where there is none."""
     readings: list[Reading] = []
-    for root in _commands(document) if document.syntax == "shell" else document.roots:
+    for root in _commands(document, name) if document.syntax == "shell" else document.roots:
         found = (name, "named by the user") if name else detect(document, root)
         if found:
             readings.extend(load(found[0]).read(root, document, found[1], versions or {}))
@@ -93,14 +93,24 @@ def read(document: Document, name: str | None = None, versions: Versions | None 
             f"{key}: {load(key).SIGNATURE}" for key, (_, syntaxes) in FORMATS.items() if document.syntax in syntaxes
         )
         raise NotAConfig(document.path, _looks_like(document), looked_for)
+    if document.syntax == "shell" and len(readings) > 1:
+        for reading in readings:
+            reading.name = reading.name or f"the command in line {document.position(reading.root.span.start).line}"
     return readings
 
 
-def _commands(document: Document) -> Iterable[Node]:
-    """A script's commands that state their own options, rather than hand on a config file."""
+def _commands(document: Document, name: str | None) -> list[Node]:
+    """A script's commands that state their own options, rather than hand on a config file.
+
+    With a format that the user names, only those that it recognises, or else the one with the most options.
+    """
     from loraplan.formats import shell_commands
 
-    return [shell_commands.options(root) for root in document.roots if shell_commands.config_file(root) is None]
+    roots = [shell_commands.options(root) for root in document.roots if shell_commands.config_file(root) is None]
+    if name is None or not roots:
+        return roots
+    recognised = [root for root in roots if load(name).detect(root, document)]
+    return recognised or [max(roots, key=lambda root: len(root.entries) if isinstance(root, Mapping) else 0)]
 
 
 def _looks_like(document: Document) -> str | None:

@@ -120,7 +120,17 @@ def test_several_commands_are_several_runs() -> None:
     found = runs(
         "swift sft --model a --lora_rank 4\nswift rlhf --model b --lora_rank 8\npip install x --upgrade\n", "x.sh"
     )
-    assert [(reading.plan.method, reading.plan.adapter.r) for reading in found] == [("sft", 4), ("dpo", 8)]
+    assert [(reading.plan.method, reading.plan.adapter.r, reading.name) for reading in found] == [
+        ("sft", 4, "the command in line 1"), ("dpo", 8, "the command in line 2"),
+    ]  # fmt: skip
+
+
+def test_a_format_that_the_user_names() -> None:
+    text = "mkdir -p out\npip install --upgrade x\npython my_train.py --lora_rank 4 --learning_rate 1e-4\n"
+    (reading,) = formats.read(parse(text, "x.sh"), "ms-swift")
+    assert (reading.format, reading.plan.adapter.r) == ("ms-swift", 4)
+    (reading,) = formats.read(parse(text + "swift sft --model m --lora_rank 8\n", "x.sh"), "ms-swift")
+    assert reading.plan.adapter.r == 8
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,12 @@ EXTENSIONS = (".yml", ".yaml", ".json", ".jsonc", ".toml", ".sh", ".bash", ".py"
 _SKIPPED = frozenset(("node_modules", "__pycache__", "venv", "env", "site-packages", "dist", "build", "wandb"))
 _MAX_BYTES = 1 << 20
 # A training config names at least one of these; what does not is never parsed.
-_HINT = re.compile(
+_HINT = (
     rb"lora|learning_rate|learning-rate|base_model|model_name|torchtune|finetun|fine_tun|adapter|per_device_|"
-    rb"checkpoint_dir|recipe|_target_|input_features|model_id|trainer",
-    re.IGNORECASE,
+    rb"checkpoint_dir|recipe|_target_|input_features|model_id|trainer"
 )
-_CODE_HINT = re.compile(rb"lora|peft|TrainingArguments|finetune|swift (?:sft|pt|rlhf)|openrlhf", re.IGNORECASE)
-_TEMPLATE = re.compile(rb"\{\{|\{%")
+_CODE_HINT = rb"lora|peft|TrainingArguments|finetune|swift (?:sft|pt|rlhf)|openrlhf"
+_TEMPLATE = rb"\{\{|\{%"
 
 
 class Target(NamedTuple):
@@ -59,14 +58,14 @@ def may_be_config(path: str) -> bool:
     except OSError:
         return False
     hint = _CODE_HINT if path.lower().endswith((".py", ".sh", ".bash")) else _HINT
-    return hint.search(content) is not None
+    return re.search(hint, content, re.IGNORECASE) is not None
 
 
 def is_template(path: str) -> bool:
     """Whether a file that does not parse is meant for a template engine first (Jinja, Helm) and is no config yet."""
     try:
         with open(path, "rb") as file:
-            return _TEMPLATE.search(file.read(_MAX_BYTES)) is not None
+            return re.search(_TEMPLATE, file.read(_MAX_BYTES)) is not None
     except OSError:
         return False
 

@@ -15,8 +15,9 @@ CODES: dict[str, str] = {
 }
 
 _MARK = "loraplan:"
-_MEANT = re.compile(r"^\W*loraplan:|loraplan:\s*ignore")
-_FORM = re.compile(r"loraplan:\s*(ignore-file|ignore)\s*\[([^\]]*)\]")
+# Compiled on first use: most files have no such comment.
+_MEANT = r"^\W*loraplan:|loraplan:\s*ignore"
+_FORM = r"loraplan:\s*(ignore-file|ignore)\s*\[([^\]]*)\]"
 
 
 class Suppression(NamedTuple):
@@ -42,7 +43,7 @@ def comments(document: Document) -> Iterator[tuple[Span, str]]:
     from loraplan.document.comments import comment_lines
 
     for span, text in comment_lines(document):
-        if _MEANT.search(text):
+        if re.search(_MEANT, text):
             yield span, text
 
 
@@ -54,8 +55,8 @@ def parse(document: Document) -> tuple[list[Suppression], list[Malformed]]:
     for span, text in comments(document):
         line, column = document.position(span.start)
         alone = not document.line(line)[: column - 1].strip()
-        matches = list(_FORM.finditer(text))
-        if len(matches) < len(_MEANT.findall(text)):
+        matches = list(re.finditer(_FORM, text))
+        if len(matches) < len(re.findall(_MEANT, text)):
             malformed.append(_malformed(span, text, "no `ignore[CODE]` follows `loraplan:`"))
         for match in matches:
             codes = [
@@ -118,7 +119,7 @@ def apply(
 
 
 def _malformed(span: Span, text: str, message: str) -> Malformed:
-    match = _MEANT.search(text)
+    match = re.search(_MEANT, text)
     start = span.start + text.index(_MARK, match.start() if match else 0)
     return Malformed(Span(start, span.start + len(text.rstrip())), message, "write `loraplan: ignore[CODE]`")
 

@@ -41,6 +41,18 @@ def build(config: dict[str, Any]) -> Any:
         return model_class(settings)
 
 
+def build_text(config: dict[str, Any]) -> Any:
+    """The language model alone, as AutoModelForCausalLM makes it of a multimodal `config.json`."""
+    import torch
+    from transformers.models.auto import modeling_auto as auto
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    settings = CONFIG_MAPPING[config["model_type"]].from_dict(dict(config))
+    settings.text_config.tie_word_embeddings = getattr(settings, "tie_word_embeddings", False)
+    with torch.device("meta"):
+        return auto.MODEL_FOR_CAUSAL_LM_MAPPING[type(settings)](settings.text_config)
+
+
 def rows_of_model(model: Any) -> set[Row]:
     """(name, kind, shape, bias) of everything that owns parameters."""
     import torch

@@ -8,6 +8,7 @@ import pytest
 from loraplan.arch.match import Matched, leaf_names, linear_leaf_names, match, saved_modules
 from loraplan.arch.sources import resolve
 from loraplan.arch.spec import ArchSpec
+from loraplan.arch.text import text_model
 from loraplan.plan import Adapter
 
 SEVEN = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -179,6 +180,17 @@ def test_target_parameters_reach_bare_parameters_and_weights() -> None:
 def test_vision_towers_share_names_with_the_language_model() -> None:
     parts = {m.part for m in matched("google/gemma-3-4b-it", target_modules=("q_proj", "v_proj")).modules}
     assert parts == {"attention", "vision"}
+
+
+def test_text_models_have_no_tower() -> None:
+    whole = arch("Qwen/Qwen3.5-9B")
+    text = text_model(whole)
+    assert {m.name for m in text.modules if m.part == "attention" and m.role == "q"} == {
+        "model.layers.{i}.self_attn.q_proj"
+    }
+    assert not {m.part for m in text.modules} & {"vision", "projector"}
+    assert text.parameters < whole.parameters
+    assert text_model(arch(LLAMA)) == arch(LLAMA)
 
 
 def test_mamba_projections_are_refused() -> None:

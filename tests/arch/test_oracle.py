@@ -10,6 +10,7 @@ import pytest
 from loraplan.arch.catalogue import all_rows
 from loraplan.arch.families import FAMILIES, describe
 from loraplan.arch.match import Matched, match
+from loraplan.arch.text import text_model
 from loraplan.plan import Adapter
 from tests.arch import oracle
 
@@ -143,6 +144,19 @@ def test_matches(name: str) -> None:
         elif matched.parameters(adapter) != oracle.trainable(model):
             wrong.append((variant, f"{matched.parameters(adapter)} != {oracle.trainable(model)}"))
     assert not wrong
+
+
+@pytest.mark.parametrize("name", ["mllama", "llama4", "qwen3_5", "qwen3_5_moe"])
+def test_text_models(name: str) -> None:
+    pytest.importorskip("transformers")
+    config = CONFIGURATIONS[name]
+    spec = describe(config)
+    assert spec is not None
+    spec = text_model(spec)
+    model = oracle.build_text(copy.deepcopy(config))
+    assert oracle.rows_of_spec(spec) == oracle.rows_of_model(model)
+    assert spec.parameters == sum({id(p): p.numel() for p in model.parameters()}.values())
+    assert spec.model_type == model.config.model_type
 
 
 def refused(matched: Matched) -> bool:

@@ -119,8 +119,9 @@ def recognised(reading: Reading) -> Recognised:
 def numbered(readings: list[Reading]) -> list[Reading]:
     """The runs of one file, those without a name of their own called by their number where there are several."""
     if len(readings) > 1:
-        for number, reading in enumerate(readings, 1):
-            reading.name = reading.name or f"run {number}"
+        for index, reading in enumerate(readings):
+            reading.name = reading.name or f"run {index + 1}"
+            reading.facts["index"], reading.facts["siblings"] = index, len(readings)
     return readings
 
 
@@ -154,7 +155,7 @@ def _earlier(reading: Reading, inputs: Inputs, versions: dict[str, str]) -> Read
     from loraplan.formats import NotAConfig
     from loraplan.formats import read as read_runs
 
-    document = reading.document
+    document, siblings = reading.document, reading.facts.get("siblings", 1)
     try:
         path, text = text_of(document.path, document.text, inputs.baseline)
         other = read_document(path, text, document.syntax)
@@ -163,9 +164,16 @@ def _earlier(reading: Reading, inputs: Inputs, versions: dict[str, str]) -> Read
         raise Skip("baseline", str(error)) from error
     except (DocumentError, NotAConfig) as error:
         raise Skip("baseline", "no baseline: the earlier version cannot be read") from error
-    same = [run for run in runs if run.format == reading.format and run.name == reading.name]
-    if not same and len(runs) == 1:
-        same = runs
+    if len(runs) == siblings:  # by place: names that count lines change with every edit
+        index: int = reading.facts.get("index", 0)
+        same = [runs[index]] if runs[index].format == reading.format else []
+    else:
+        same = [run for run in runs if run.format == reading.format and run.name == reading.name and _lasting(run)]
     if len(same) != 1:
         raise Skip("baseline", "no baseline: the earlier version has no such run")
     return same[0]
+
+
+def _lasting(reading: Reading) -> bool:
+    """Whether a run's name says more than its line or number."""
+    return reading.name is not None and not any(character.isdigit() for character in reading.name)

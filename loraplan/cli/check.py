@@ -91,6 +91,8 @@ def command(
     lines = list(render(outcome, form, look))
     if lines:
         click.echo("\n".join(lines), color=look.color)
+    if not outcome.files:
+        click.echo(f"warning: no training config found in {', '.join(paths or ('.',))}", err=True)
     print_failures(outcome, color, verbose)
     ctx.exit(outcome.exit_code)
 

@@ -120,6 +120,12 @@ def test_a_directory_is_searched_and_the_current_one_is_the_default(
     assert json.loads(run(capsys, "check", ".", *ONLY, "--format", "json").out) == report
 
 
+def test_a_directory_without_configs_is_said_to_be_one(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "empty").mkdir()
+    found = run(capsys, "check", "empty")
+    assert found == Run(0, "no findings in 0 files\n", "warning: no training config found in empty\n")
+
+
 def test_json_is_as_its_schema_says(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     schema = json.loads(files("loraplan").joinpath("schema/check-v1.schema.json").read_text("utf-8"))
     report = json.loads(run(capsys, "check", "bad.yml", "good.yml", "missing.yml", "--format", "json").out)

@@ -22,7 +22,8 @@ _MAX_CHARS = 1 << 18
 _TOO_MANY = (("|", 1000), ("=(", 1000), ("<<", 1000), ("${", 5000))
 """Where the grammar needs time or memory that grows with the square of their number."""
 _MAX_DEPTH = 200
-_MAX_WORDS = 20_000
+_MAX_WORDS = 10_000
+_MAX_ALL_WORDS = 100_000
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _OPTION = re.compile(r"--?[A-Za-z_][\w.-]*=")
 _BRANCHING = frozenset(
@@ -77,6 +78,7 @@ class _Reader:
         self.commands: list[Mapping] = []
         self.comments: list[tuple[Span, str]] = []
         self.error: int | None = None
+        self.words = 0
         self.branches: list[_Branches] = []
         self.expander = Expander(text, self.scope)
 
@@ -229,6 +231,10 @@ class _Reader:
                 fields += [first._replace(joined=True, rest=False), *values[1:]]
             if len(fields) > _MAX_WORDS:
                 break
+        self.words += len(fields)
+        if self.words > _MAX_ALL_WORDS:
+            message = f"its commands come to more than {_MAX_ALL_WORDS:,} words"
+            raise DocumentError(self.path, message, "check the part that trains")
         return [clean(field) for field in fields]
 
     def _command(self, node: tree_sitter.Node, place: _Places, extra: list[tree_sitter.Node], level: int) -> None:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from loraplan.document import Span, Style
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_BRACES = re.compile(r"(?<!\$)\{[^{}\s]*(?:,|\.\.)[^{}\s]*\}")
+_BRACES = re.compile(r"(?<!\$)\{[^{}\s]*\}")
 _ANSI = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", "'": "'", '"': '"'}
 _MARK = "\ue000"
 """Stands in a variable's value before what is not known, so that the words around it stay known."""
@@ -104,7 +104,7 @@ class Expander:
         segments: list[_Segment] = []
         quoted = False
         text, here = self.text, start
-        if depth > 8 or (split and text[start] not in "'\"" and _BRACES.search(text, start, end)):
+        if depth > 8 or (split and _branching(text, start, end)):
             raise _Unknown
         while here < end:
             char = text[here]
@@ -343,6 +343,13 @@ class Expander:
         if len(filled) == 1 and filled[0].span is not None:
             return Field(text, at, filled[0].span, filled[0].style, True)
         return Field(text, at, word, "quoted" if quoted else "plain", shared)
+
+
+def _branching(text: str, start: int, end: int) -> bool:
+    """Whether an unquoted word has a brace expansion, `{a,b}` or `{1..3}`."""
+    if text[start] in "'\"":
+        return False
+    return any("," in match[0] or ".." in match[0] for match in _BRACES.finditer(text, start, end))
 
 
 def _pieces(text: str) -> Iterator[tuple[int, int]]:

@@ -8,6 +8,7 @@ from loraplan.document import Document, Entry, Mapping, Node, Scalar, Sequence
 from loraplan.formats.table import Draft
 
 _CONFIGS = (".yaml", ".yml", ".json", ".toml")
+_DEEPEST = 6
 _SWITCHES = frozenset("gradient_checkpointing packing bf16 fp16 use_peft use_lora lora_enable load_in_4bit".split())
 _ZERO = re.compile(r"zero[-_]?(?:stage)?[-_]?([123])(?![0-9])", re.IGNORECASE)
 
@@ -33,13 +34,13 @@ def nested(root: Mapping) -> Mapping:
     groups: dict[str, list[Entry]] = {}
     for entry in root.entries:
         head, dot, rest = entry.key.text.partition(".")
-        if not dot or not head or not rest:
+        if not dot or not head or not rest or rest.count(".") > _DEEPEST:
             entries.append(entry)
             continue
         key = Scalar(rest, entry.key.span, shared=entry.key.shared)
         groups.setdefault(head, []).append(Entry(key, entry.value))
     for head, inner in groups.items():
-        holder = nested(Mapping(tuple(inner), root.span, call=root.call)) if len(head) < 60 else Mapping((), root.span)
+        holder = nested(Mapping(tuple(inner), root.span, call=root.call))
         entries.append(Entry(Scalar(head, inner[0].key.span), holder))
     return Mapping(tuple(entries), root.span, root.flow, root.shared, root.call)
 

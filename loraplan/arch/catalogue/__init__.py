@@ -1,4 +1,9 @@
-"""The bundled models: published names, mirrors and pre-quantized copies, each with the facts of its `config.json`."""
+"""The bundled models: published names, mirrors and pre-quantized copies, each with the facts of its `config.json`.
+
+`models.json` has four parts: `sources`, where facts come from; `rows`, each [index of its source, the keys of a
+`config.json` that differ from the class defaults or that we want to state]; `models`, published name -> row; and
+`aliases`, lower-case names of the same weights that no rule below recognises.
+"""
 
 from __future__ import annotations
 
@@ -115,7 +120,7 @@ def _find(given: str) -> tuple[str, str] | None:
     organisation, _, title = given.rpartition("/")
     if not title:
         return None
-    published = _by_title().get(title) or table["titles"].get(title)
+    published = _by_title().get(title)
     if not published:
         return None
     if organisation in _MIRRORS or organisation == "meta-llama":

@@ -93,7 +93,7 @@ def values(reading: Reading, facts: Facts, *, unset: bool = False) -> dict[str, 
             }
             for name in names
         ],
-        "derived": [item._asdict() for item in quantities(reading, facts)],
+        "derived": [{**item._asdict(), "value": plain(item.value)} for item in quantities(reading, facts)],
     }
 
 

@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 
 from loraplan.context import Inputs
 from loraplan.engine import Checker, Overrides
+from loraplan.plan import field_names, ordered_names
 from loraplan.report import FORMATS, Style, render
+from loraplan.report.plan import lines, values
 from loraplan.result import FileResult, Outcome
 from loraplan.rule import Rule
-from loraplan.run import check_run, describe
+from loraplan.run import check_run, describe, run_facts
 from loraplan.select import Registry
 from tests.strategies import Made, readings
 
@@ -55,6 +57,17 @@ def test_no_rule_raises_on_any_plan(made: Made, inputs: Inputs, preview: bool) -
 
 
 @ANY
+@given(readings(), INPUTS)
+def test_any_plan_can_be_shown(made: Made, inputs: Inputs) -> None:
+    facts = run_facts(made.reading, inputs, {})
+    shown = json.dumps(values(made.reading, facts, unset=True), allow_nan=False)
+    assert [item["field"] for item in json.loads(shown)["values"]] == list(ordered_names())
+    text = list(lines(made.reading, facts, Style()))
+    assert text[0].startswith("config.yml")
+    assert all(line.isprintable() for line in text)
+
+
+@ANY
 @given(st.text(max_size=300), st.sampled_from(["yml", "json", "toml", "sh", "py"]))
 def test_any_text_gives_a_result_and_no_bug(text: str, extension: str) -> None:
     result = Checker(overrides=Overrides(isolated=True)).check(f"config.{extension}", text=text)
@@ -92,8 +105,6 @@ def test_a_config_cut_and_mixed_at_random_gives_no_bug(data: st.DataObject) -> N
 
 @pytest.mark.parametrize("rule", RULES, ids=[rule.code for rule in RULES])
 def test_the_table_and_the_rule_agree(rule: Rule) -> None:
-    from loraplan.plan import field_names
-
     assert REGISTRY.load(rule.code) is rule
     assert REGISTRY.name(rule.code) == rule.name
     assert set(rule.reads) <= field_names()

@@ -151,10 +151,12 @@ class Checker:
 
     def _inputs(self, settings: Settings) -> Inputs:
         """The command line's inputs, completed from the settings."""
-        given = self.inputs
+        given, model = self.inputs, settings.model
+        if model is not None and os.path.isdir(local := os.path.join(settings.directory, model)):
+            model = local
         return Inputs(
             model=given.model,
-            default_model=settings.model,
+            default_model=model,
             gpu=given.gpu or settings.gpu,
             dataset_size=given.dataset_size or settings.dataset_size,
             baseline=given.baseline,

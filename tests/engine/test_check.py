@@ -96,6 +96,22 @@ def test_a_model_on_the_command_line_overrides_the_config(project: Path) -> None
     assert item.message == "mistralai/Mistral-7B-v0.1 has 32 layers"
 
 
+def test_a_model_directory_in_the_settings_is_relative_to_them(project: Path) -> None:
+    (project / "base").mkdir()
+    (project / "base" / "config.json").write_text(
+        '{"model_type": "llama", "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 32,'
+        ' "num_attention_heads": 4, "vocab_size": 100}'
+    )
+    (project / "loraplan.toml").write_text('rule-packages = ["tests.fake_rules"]\nmodel = "base"\n')
+    inner = project / "configs"
+    inner.mkdir()
+    text = '{"peft_type": "LORA", "r": 8, "lora_alpha": 16, "base_model_name_or_path": null}'
+    (inner / "adapter_config.json").write_text(text)
+    result = Checker(overrides=Overrides(select=("TST002",))).check(str(inner / "adapter_config.json"))
+    assert result is not None
+    assert [item.message.endswith("has 32 layers") for item in result.diagnostics] == [True]
+
+
 def test_preview_rules_and_bands_are_off_by_default(project: Path) -> None:
     text = AXOLOTL.replace("alpha: 16", "alpha: 64")
     assert by_code(check(project, text), "TST004") == by_code(check(project, text), "TST001") == []

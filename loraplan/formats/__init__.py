@@ -48,6 +48,31 @@ FORMATS: dict[str, tuple[str, tuple[Syntax, ...]]] = {
 }
 
 
+# A mapping with none of these top-level keys cannot be of the format, so its module need not be imported to say so.
+_TOP_KEYS: dict[str, frozenset[str]] = {
+    "peft": frozenset(("peft_type",)),
+    "loraplan": frozenset(("loraplan", "adapter", "model")),
+    "torchtune": frozenset(("model",)),
+    "nemo-automodel": frozenset(("model", "peft", "recipe", "dataset", "loss_fn", "step_scheduler")),
+    "litgpt": frozenset(("checkpoint_dir", "train")),
+    "ludwig": frozenset(("model_type", "input_features")),
+    "axolotl": frozenset(("base_model",)),
+    "llamafactory": frozenset(("model", "model_name_or_path")),
+    "oumi": frozenset(("model",)),
+    "mlx-lm": frozenset(("lora_parameters", "fine_tune_type", "iters")),
+    "open-instruct": frozenset(("model_name_or_path",)),
+    "ms-swift": frozenset(("model", "model_id_or_path")),
+    "trl": frozenset(("model_name_or_path",)),
+    "autotrain": frozenset(("task",)),
+    "h2o-llmstudio": frozenset(("llm_backbone",)),
+    "unsloth": frozenset(("lora",)),
+    "mistral-finetune": frozenset(("model_id_or_path",)),
+    "qlora-pipe": frozenset(("model",)),
+    "chatglm": frozenset(("training_args",)),
+    "llm-toolkit": frozenset(("model",)),
+}
+
+
 class Format(Protocol):
     """What a module named in `FORMATS` provides."""
 
@@ -75,8 +100,11 @@ def load(name: str) -> Format:
 
 def detect(document: Document, root: Node) -> tuple[str, str] | None:
     """Name and signature of the first format that recognises a root."""
+    keys = set(root.keys()) if isinstance(root, Mapping) and document.syntax not in ("shell", "python") else None
     for name, (_, syntaxes) in FORMATS.items():
-        if document.syntax in syntaxes and (signature := load(name).detect(root, document)):
+        if document.syntax not in syntaxes or (keys is not None and _TOP_KEYS.get(name, keys).isdisjoint(keys)):
+            continue
+        if signature := load(name).detect(root, document):
             return name, signature
     return None
 

@@ -17,7 +17,7 @@ _BRACES = re.compile(r"(?<!\$)\{[^{}\s]*\}")
 _ANSI = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", "'": "'", '"': '"'}
 _MARK = "\ue000"
 """Stands in a variable's value before what is not known, so that the words around it stay known."""
-_MAX_FIELDS = 20_000
+_MAX_FIELDS = 10_000
 _MAX_LENGTH = 200_000
 
 
@@ -84,6 +84,8 @@ class Expander:
     def __init__(self, text: str, scope: Scope) -> None:
         self.text = text
         self.scope = scope
+        self.allowance = 2_000_000
+        """Characters that variables may still come to, so that a long one used often stays cheap."""
 
     def fields(self, start: int, end: int, *, split: bool = True, depth: int = 0) -> list[Field]:
         """The words that the raw word at [start, end) becomes; with `split` false (an assignment) exactly one."""
@@ -272,6 +274,12 @@ class Expander:
     def _lookup(self, name: str) -> Value:
         value = self.scope.get(name)
         if unknown(value) and not (isinstance(value, Field) and _MARK in value.text and len(value.text.split()) > 1):
+            raise _Unknown
+        cost = (
+            sum(len(item.text) + 20 for item in value) if isinstance(value, list) else len(value.text) if value else 0
+        )
+        self.allowance -= cost
+        if self.allowance < 0:
             raise _Unknown
         return value
 

@@ -54,8 +54,9 @@ def oracle(session: nox.Session) -> None:
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """A minute of random and mutated input for every reader."""
-    _project(session)
+    """A minute of random and mutated input for every reader, and the long properties."""
+    _project(session, "test")
+    session.run("pytest", "-m", "fuzz")
     session.run("python", "bench/fuzz.py", *(session.posargs or ["60"]))
 
 

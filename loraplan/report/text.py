@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from textwrap import wrap
 
 from loraplan.origin import Default, Derived, Explicit
 from loraplan.report import Style, counts, plural, skips, statistics
@@ -167,6 +166,8 @@ def printable(text: str) -> str:
 def _note(name: str, text: str, margin: int, style: Style, paint: _Paint) -> Iterator[str]:
     head = f"{' ' * margin} = {name}: "
     room = max(style.width - len(head), 30)
+    from textwrap import wrap  # 1 ms that a clean file need not cost
+
     lines = wrap(printable(text), room, break_long_words=False, break_on_hyphens=False) or [""]
     yield f"{' ' * margin} {paint('34', '=')} {paint('1', name)}: {lines[0]}"
     for line in lines[1:]:

@@ -148,6 +148,8 @@ def _looks_like(document: Document) -> str | None:
 
         file = shell_commands.first_config_file(document)
         return f"a launch script for {file}; check that file" if file else None
+    if not document.roots:
+        return "an empty file"
     for root in document.roots:
         if not isinstance(root, Mapping):
             continue
@@ -156,10 +158,10 @@ def _looks_like(document: Document) -> str | None:
             return "an accelerate launch config"
         if keys & {"zero_optimization", "train_micro_batch_size_per_gpu"}:
             return "a DeepSpeed config"
-        if {"repos"} <= keys:
+        if "repos" in keys:
             return "a pre-commit config"
-        if {"export_dir"} <= keys:
+        if "export_dir" in keys:
             return "an export (merge) config"
-        if keys & {"jobs", "on"} and "jobs" in keys:
+        if "jobs" in keys and keys & {"on", "permissions"}:
             return "a GitHub workflow"
     return None

@@ -51,3 +51,9 @@ def test_a_mapping_without_top_keys_imports_no_format_but_the_open_ones() -> Non
     assert "hf_args" in done.stdout
     assert "axolotl" not in done.stdout
     assert "torchtune" not in done.stdout
+
+
+def test_an_empty_file_is_called_one() -> None:
+    with pytest.raises(formats.NotAConfig) as caught:
+        formats.read(read("x.yml", "# nothing\n"))
+    assert caught.value.looks_like == "an empty file"

@@ -96,7 +96,7 @@ _FUSED = {"qkv": frozenset("qkv"), "gate_up": frozenset(("gate", "up"))}
         ),
         Evidence("a report", "https://github.com/hiyouga/LLaMA-Factory/issues/4020", "issue thread"),
     ),
-    suppresses=("TGT001", "TGT002"),
+    suppresses=("TGT001", "TGT002", "TGT004", "TGT005", "RNK005"),
 )
 def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
     targets = plan.adapter.target_modules

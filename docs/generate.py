@@ -23,7 +23,13 @@ GROUPS = {
     "QNT": "Quantization",
     "PRC": "Precision",
     "LRS": "Learning rate",
+    "OPT": "Optimizer",
     "WRM": "Warm-up and schedule",
+    "BAT": "Batch, epochs and steps",
+    "DAT": "Data",
+    "EVL": "Evaluation and saving",
+    "MEM": "Memory",
+    "REP": "Reproducibility",
     "DST": "Many GPUs",
     "SEC": "Security",
 }

@@ -1,0 +1,1 @@
+"""Rules about batch size, epochs and steps."""

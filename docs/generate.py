@@ -1,10 +1,16 @@
-"""Writes the generated pages: docs/rules/CODE.md from each rule's docstring, and the index by group.
+"""Writes the generated pages: docs/rules/CODE.md from each rule's docstring, the index by group, and shown outputs.
+
+A fence after `<!-- output: COMMAND -->` in the README or the guide holds what that command prints.
 
 `--check` writes nothing and exits with 1 if a page differs from what would be written.
 """
 
 from __future__ import annotations
 
+import os
+import re
+import shlex
+import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -12,7 +18,9 @@ from pathlib import Path
 from loraplan.rule import Rule
 from loraplan_rules import CODES
 
-RULES = Path(__file__).parent / "rules"
+ROOT = Path(__file__).parent.parent
+RULES = ROOT / "docs" / "rules"
+OUTPUT = re.compile(r"(<!-- output: (loraplan [^\n]*?) -->\n+```(?:text|console)\n).*?(\n```)", re.DOTALL)
 GROUPS = {
     "CFG": "Reading the config",
     "RNK": "Rank",
@@ -20,18 +28,21 @@ GROUPS = {
     "TGT": "Target modules",
     "ARC": "Architecture",
     "DRP": "Dropout",
+    "BIA": "Bias",
+    "VAR": "Variants and initialisation",
     "QNT": "Quantization",
     "PRC": "Precision",
-    "LRS": "Learning rate",
     "OPT": "Optimizer",
+    "LRS": "Learning rate",
     "WRM": "Warm-up and schedule",
+    "MEM": "Memory",
     "BAT": "Batch, epochs and steps",
     "DAT": "Data",
     "EVL": "Evaluation and saving",
-    "MEM": "Memory",
     "REP": "Reproducibility",
     "DST": "Many GPUs",
     "SEC": "Security",
+    "SRV": "Serving",
 }
 
 
@@ -83,7 +94,26 @@ def pages() -> dict[Path, str]:
     unknown = {rule.code[:3] for rule in rules} - GROUPS.keys()
     if unknown:
         raise SystemExit(f"docs/generate.py: no heading for the groups {sorted(unknown)}")
-    return texts | {RULES / "README.md": index(rules, titles)}
+    return texts | {RULES / "README.md": index(rules, titles)} | shown_outputs()
+
+
+def shown_outputs() -> dict[Path, str]:
+    """The hand-written pages that show a command's output, with the output of now."""
+    texts = {}
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs" / "guide").glob("*.md"))]:
+        text = path.read_text(encoding="utf-8")
+        if OUTPUT.search(text):
+            texts[path] = OUTPUT.sub(lambda match: match[1] + _output(match[2]) + match[3], text)
+    return texts
+
+
+def _output(command: str) -> str:
+    words = shlex.split(command)[1:]
+    done = subprocess.run(
+        [sys.executable, "-m", "loraplan", *words],
+        cwd=ROOT, env=os.environ | {"NO_COLOR": "1", "COLUMNS": "100"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return done.stdout.rstrip()
 
 
 def main(arguments: list[str]) -> int:

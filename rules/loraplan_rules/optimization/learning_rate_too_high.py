@@ -1,8 +1,8 @@
 """The learning rate is above every published LoRA recipe, or no rate at all.
 
 ## What it does
-Reports a learning rate above 1e-3 (above 5e-4 for models of 30B and more), as an error above 0.1, and one that is
-zero, negative or not a number.
+Reports a learning rate above 2e-3 (above 5e-4 for models of 30B and more), as an error above 0.1, and one that is
+zero, negative or not a number. Above 1e-3 it is a note.
 
 ## Why is this bad?
 Published sweeps for LoRA end at 5e-4; users report NaN at 5e-3, and divergence that was cured by a rate of 1e-4 or a
@@ -51,7 +51,8 @@ bf16: true
 ```
 
 ## Options
-- `warning` (1e-3): above this, a warning.
+- `note` (1e-3): above this, a note.
+- `warning` (2e-3): above this, a warning.
 - `large` (5e-4): the same for models of 30B parameters and more.
 - `error` (0.1): above this, an error.
 
@@ -60,6 +61,8 @@ bf16: true
 - ssbuild/chatglm_finetuning issue 28: 5e-3 gives NaN. haotian-liu/LLaVA issues 918 and 1301: cured by 1e-4, and by
   dividing by ten.
 - Of 316 public supervised LoRA configs in frameworks' own repositories one is above 1e-3.
+- Against a lower warning: torchtune's recipes for Qwen2 and Qwen2.5 of 0.5B and 1.5B use 2e-3
+  (`recipes/configs/qwen2_5/0.5B_lora_single_device.yaml`@0.6.1), hence a note there.
 
 ## What it does not flag
 Optimizers whose rate is on another scale: Prodigy and D-Adaptation (1.0 is their setting), Adafactor, SGD, Muon,
@@ -92,7 +95,7 @@ _LARGE = 30_000_000_000
         Evidence("NaN at 5e-3", "https://github.com/ssbuild/chatglm_finetuning/issues/28", "thread read"),
         Evidence("cured by a lower rate", "https://github.com/haotian-liu/LLaVA/issues/918", "thread read"),
     ),
-    options={"warning": 1e-3, "large": 5e-4, "error": 0.1},
+    options={"note": 1e-3, "warning": 2e-3, "large": 5e-4, "error": 0.1},
 )
 def check(plan: Plan, ctx: Context) -> Checked:
     rate = plan.optimizer.learning_rate
@@ -116,14 +119,17 @@ def check(plan: Plan, ctx: Context) -> Checked:
     options = ctx.options
     arch = ctx.arch_or_none
     large = arch is not None and not arch.num_experts and arch.parameters >= _LARGE
-    limit = options.large if large else options.warning
+    warning = options.large if large else options.warning
+    limit = min(options.note, warning)
     if not value > limit or math.isclose(value, limit):
         return
+    note = not value > warning or math.isclose(value, warning)
     size = " for a model of this size" if large else ""
+    effect = "few published LoRA runs go so high" if note else "LoRA runs diverge there"
     yield Finding(
-        f"{ctx.said('optimizer.learning_rate')} is above {number(limit)}{size}: LoRA runs diverge there",
+        f"{ctx.said('optimizer.learning_rate')} is above {number(limit if note else warning)}{size}: {effect}",
         at="optimizer.learning_rate",
         remedy=f"set {key} to 2e-4, at most 5e-4",
-        severity="error" if value > options.error else None,
+        severity="error" if value > options.error else "info" if note else None,
         fix=Fix(f"set {key} to 2e-4", (Set("optimizer.learning_rate", 2e-4),), "unsafe"),
     )

@@ -1,7 +1,7 @@
 """Preference tuning or reinforcement learning runs with the learning rate of supervised fine-tuning.
 
 ## What it does
-Reports DPO, KTO, ORPO and their kin above 3e-4 (a note above 5e-5), and PPO, GRPO, RLOO and their kin above 1e-4.
+Reports DPO, KTO, ORPO and their kin above 5e-4 (a note above 5e-5), and PPO, GRPO, RLOO and their kin above 1e-4.
 
 ## Why is this bad?
 The update follows a noisy preference or reward signal, and nothing but the step size and a small KL term holds the
@@ -23,7 +23,7 @@ cutoff_len: 2048
 output_dir: saves/llama3-8b
 per_device_train_batch_size: 1
 gradient_accumulation_steps: 8
-learning_rate: 5.0e-4
+learning_rate: 8.0e-4
 num_train_epochs: 1
 lr_scheduler_type: cosine
 warmup_steps: 20
@@ -53,7 +53,7 @@ bf16: true
 ```
 
 ## Options
-- `preference` (3e-4): above this, a warning for preference methods.
+- `preference` (5e-4): above this, a warning for preference methods.
 - `preference-note` (5e-5): above this, a note for preference methods.
 - `rl` (1e-4): above this, a warning for reinforcement learning.
 
@@ -61,7 +61,8 @@ bf16: true
 - TRL, `docs/source/peft_integration.md`: 5e-6 for DPO, 1e-5 for GRPO.
 - Unsloth's DPO notebooks: 5e-6.
 - Against a lower warning: of 36 public preference configs in frameworks' own repositories 11 are above 5e-5 (Firefly
-  and axolotl use 2e-4 for DPO), hence a note there.
+  and axolotl use 2e-4 for DPO), hence a note there; torchtune's DPO recipes use 5e-4
+  (`recipes/configs/llama3_1/8B_lora_dpo.yaml`@0.6.1), the end of that range.
 
 ## What it does not flag
 Reward models, which are classifiers, on-policy distillation (GKD), whose signal is dense, and optimizers on another
@@ -88,7 +89,7 @@ _DENSE = frozenset(("gkd", "ebft"))
     why="preference and reward signals are noisy; LoRA rates there are ten to forty times lower than in SFT",
     reads=("method", "optimizer.learning_rate", "optimizer.name"),
     evidence=(Evidence("5e-6 for DPO, 1e-5 for GRPO", "https://huggingface.co/docs/trl/peft_integration", "docs"),),
-    options={"preference": 3e-4, "preference-note": 5e-5, "rl": 1e-4},
+    options={"preference": 5e-4, "preference-note": 5e-5, "rl": 1e-4},
 )
 def check(plan: Plan, ctx: Context) -> Checked:
     rate = finite(plan.optimizer.learning_rate)

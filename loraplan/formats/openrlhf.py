@@ -15,7 +15,9 @@ SIGNATURE = "the module or script `openrlhf.cli.train_sft`, `train_dpo`, `train_
 
 _LAST_FLAT = "0.10.0"
 _MODULE = re.compile(r"openrlhf[./]cli[./]train_(\w+?)(?:\.py)?(?:\s|$)")
-_METHODS = {"ppo_ray": "ppo", "rm": "rm", "prm": "prm", "kd": "sft"}
+# Before 0.3 the trainers were scripts beside the examples; `--pretrain` tells them from other projects'.
+_SCRIPT = re.compile(r"(?:^|[\s/])train_(sft|dpo|kto|rm|ppo|ppo_ray|kd|knowledge_distillation)\.py(?:\s|$)")
+_METHODS = {"ppo_ray": "ppo", "rm": "rm", "prm": "prm", "kd": "sft", "knowledge_distillation": "sft"}
 # Options whose default differs from one trainer to the next: learning rate, epochs, micro batch, length.
 _TRAINERS: dict[str, tuple[float | None, int, int | None, int]] = {
     "sft": (5e-6, 2, 8, 2048),
@@ -29,13 +31,20 @@ def detect(root: Node, document: Document) -> str | None:
     """A command that runs one of OpenRLHF's trainers."""
     if not isinstance(root, Mapping) or document.syntax != "shell":
         return None
-    return f"the command `{root.call}`" if _MODULE.search(root.call or "") else None
+    return f"the command `{root.call}`" if _trainer(root) else None
+
+
+def _trainer(root: Mapping) -> re.Match[str] | None:
+    match = _MODULE.search(root.call or "")
+    if match is None and "pretrain" in root and ("zero_stage" in root or "micro_train_batch_size" in root):
+        match = _SCRIPT.search(root.call or "")
+    return match
 
 
 def read(root: Node, document: Document, signature: str, versions: Versions) -> Iterable[Reading]:
     """One run; LoRA is off where the rank is absent or 0."""
     assert isinstance(root, Mapping)
-    match = _MODULE.search(root.call or "")
+    match = _trainer(root)
     trainer = match[1] if match else ""
     scope = shell_commands.nested(root)
     if not any(isinstance(value, Mapping) and key.text != "launcher" for key, value in scope.entries):

@@ -43,6 +43,29 @@ def test_flat() -> None:
     assert reading.key_issues == []
 
 
+def test_scripts_beside_the_examples_in_a_here_document() -> None:
+    text = """\
+read -r -d '' training_commands <<EOF
+../train_sft.py \\
+    --pretrain acme/Pebble-8B \\
+    --save_path ./ckpt/pebble\\
+    --micro_train_batch_size 4 --zero_stage 3 --bf16 \\
+    --learning_rate 5e-6 --lora_rank 64 --lora_alpha 16
+EOF
+
+if [[ ${1} != "slurm" ]]; then
+    deepspeed $training_commands
+fi
+"""
+    reading = run(text, "run.sh")
+    plan = reading.plan
+    assert (reading.format, plan.method, plan.model.name) == ("openrlhf", "sft", "acme/Pebble-8B")
+    assert (plan.adapter.r, plan.adapter.alpha, plan.batch.micro_batch_size) == (64, 16, 4)
+    assert written(reading, "adapter.r") == ("64", 6, 38)
+    with pytest.raises(formats.NotAConfig):
+        formats.read(parse("python train_sft.py --data x", "x.sh"))
+
+
 def test_dotted() -> None:
     reading = run(DOTTED, "run.sh")
     plan = reading.plan

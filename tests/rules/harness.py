@@ -7,7 +7,8 @@ A fence's info string is its language and what the run knows besides the file:
 - a word with a dot is the file's name (each language has a usual one);
 - `baseline` alone makes the fence the earlier version of the next one;
 - `preview` turns the preview set on;
-- `framework=version` states a framework's version.
+- `framework=version` states a framework's version;
+- `CODE.option=text` sets a rule's option.
 
 A line that must have findings ends in `# expect: CODE@COLUMN`, several separated by commas; a severity may follow the
 column (`# expect: ALP001@13 info`). In JSON and after a shell's backslash the comment is as good: it is cut off before
@@ -130,9 +131,13 @@ def run(case: Case) -> list[Found]:
     """Every finding of the engine on a case: default rules, or the preview ones too."""
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
-        versions = {key: value for key, value in case.inputs.items() if key not in _INPUTS}
+        versions = {key: value for key, value in case.inputs.items() if key not in _INPUTS and "." not in key}
+        lines = ["[versions]", *(f'{key} = "{value}"' for key, value in versions.items())]
+        for key, value in case.inputs.items():
+            code, dot, option = key.partition(".")
+            lines += [f"[rules.{code}]", f'{option} = "{value}"'] if dot else []
         settings = directory / "loraplan.toml"
-        settings.write_text("[versions]\n" + "".join(f'{key} = "{value}"\n' for key, value in versions.items()))
+        settings.write_text("\n".join(lines) + "\n")
         baseline = None
         if case.baseline is not None:
             baseline = directory / f"earlier{Path(case.path).suffix}"

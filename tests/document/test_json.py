@@ -113,7 +113,13 @@ def test_errors_say_where_and_what(text, position, message):
 
 @pytest.mark.parametrize(
     "text",
-    ["[" * 100_000, "[" * 40_000 + "]" * 40_000, '["",' * 40_000 + "1", "[" * 201 + "]" * 201, '{"a":' * 5_000],
+    [
+        "[" * 100_000,
+        "[" * 40_000 + "]" * 40_000,
+        '["",' * 40_000 + "1",
+        "[" * 201 + "]" * 201,
+        '{"a":' * 5_000 + "1" + "}" * 5_000,
+    ],
     ids=["open", "closed", "strings between", "just too deep", "objects"],
 )
 def test_deep_nesting_is_an_error_not_a_crash(text):

@@ -27,10 +27,10 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 RULES_MAY_IMPORT = {
     "loraplan.rule", "loraplan.plan", "loraplan.origin", "loraplan.arch", "loraplan.derived", "loraplan.document",
     "loraplan.formats.reading", "loraplan.formats.table", "loraplan.formats.values", "loraplan.formats.targets",
-    "loraplan.devices",
+    "loraplan.formats.spelling", "loraplan.devices",
 }  # fmt: skip
 TRAINING_ONLY = {"torch", "transformers", "peft", "bitsandbytes", "accelerate", "trl", "datasets"}
-DEPENDENCIES = {"click", "yaml", "rich", "pydantic", "tree_sitter", "tree_sitter_bash", "tree_sitter_json",
+DEPENDENCIES = {"click", "yaml", "rich", "pydantic", "tree_sitter", "tree_sitter_bash",
                 "tree_sitter_toml", "huggingface_hub"}  # fmt: skip
 
 

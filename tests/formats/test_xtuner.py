@@ -93,6 +93,64 @@ def test_llava_stages() -> None:
     assert (reading.plan.adapter.method, reading.plan.adapter.r, reading.plan.adapter.alpha) == ("lora", 512, 256)
 
 
+INTERNVL = """\
+path = "acme/Sight-4B"
+lr = 1e-6
+model = dict(
+    type=InternVL_V1_5,
+    model_path=path,
+    freeze_llm=True,
+    freeze_visual_encoder=True,
+    quantization_llm=True,
+    llm_lora=dict(type=LoraConfig, r=128, lora_alpha=256, target_modules=None, task_type="CAUSAL_LM"),
+)
+"""
+
+
+def test_internvl() -> None:
+    reading = run(INTERNVL, "internvl.py")
+    plan = reading.plan
+    assert (reading.format, plan.method, plan.model.name) == ("xtuner", "sft", "acme/Sight-4B")
+    assert (plan.adapter.method, plan.adapter.r, plan.adapter.target_modules) == ("lora", 128, "all-linear")
+    quantization = plan.quantization
+    assert (quantization.bits, quantization.quant_type, quantization.compute_dtype) == (4, "nf4", "float16")
+    assert (quantization.double_quant, plan.model.dtype) == (True, "bfloat16")
+    plain = run(INTERNVL.replace("quantization_llm=True,", ""), "internvl.py").plan.quantization
+    assert (plain.bits, plain.quant_type) == (16, None)
+    assert reading.key_issues == []
+
+
+TRANSFORMERS = """\
+framework = "huggingface"
+pretrained_model_name_or_path = "acme/Pebble-7B"
+max_length = 2048
+trainer = Trainer
+training_args = dict(
+    type=TrainingArguments, learning_rate=2e-4, warmup_steps=100, fp16=True, per_device_train_batch_size=1,
+    gradient_accumulation_steps=16, optim="paged_adamw_32bit", lr_scheduler_type="cosine",
+)
+model = dict(
+    type=AutoModelForCausalLM.from_pretrained,
+    pretrained_model_name_or_path=pretrained_model_name_or_path,
+    quantization_config=dict(type=BitsAndBytesConfig, load_in_4bit=True, bnb_4bit_quant_type="nf4"),
+)
+lora = dict(type=LoraConfig, r=64, lora_alpha=16, lora_dropout=0.1)
+"""
+
+
+def test_with_the_trainer_of_transformers() -> None:
+    reading = run(TRANSFORMERS, "hf.py")
+    plan = reading.plan
+    assert (reading.format, plan.model.name, plan.data.max_length) == ("xtuner", "acme/Pebble-7B", 2048)
+    assert (plan.adapter.method, plan.adapter.r, plan.adapter.target_modules) == ("lora", 64, "all-linear")
+    assert (plan.quantization.bits, plan.quantization.quant_type, plan.quantization.double_quant) == (4, "nf4", False)
+    assert (plan.optimizer.name, plan.optimizer.learning_rate) == ("paged_adamw_32bit", 2e-4)
+    assert (plan.schedule.name, plan.schedule.warmup_steps, plan.schedule.epochs) == ("cosine", 100, 3)
+    assert (plan.batch.micro_batch_size, plan.batch.gradient_accumulation_steps) == (1, 16)
+    assert written(reading, "optimizer.learning_rate") == ("2e-4", 6, 43)
+    assert reading.key_issues == []
+
+
 @pytest.mark.parametrize("text", ["model = 3\n", "model = dict(type=X)\n", "x = 1\n"])
 def test_not_ours(text: str) -> None:
     with pytest.raises(formats.NotAConfig):

@@ -1,0 +1,1 @@
+"""Rules about the data and how it is cut, packed and masked."""

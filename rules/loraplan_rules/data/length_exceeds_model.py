@@ -1,0 +1,106 @@
+"""The sequences may be longer than the model's positions.
+
+## What it does
+Reports a maximum length above the model's `max_position_embeddings`: an error for learned positions (GPT-2, OPT,
+GPT-Neo), a warning for rotary ones without scaling.
+
+## Why is this bad?
+Learned positions are a table: an index beyond it stops the run, on CUDA with an assertion that names no cause.
+Rotary positions beyond the trained range give attention that the model has never seen, and the loss rises.
+
+## Example
+```yaml sft.yaml
+model_name_or_path: huggyllama/llama-7b
+dataset_name: tatsu-lab/alpaca
+dtype: bfloat16
+use_peft: true
+lora_r: 16
+lora_alpha: 32
+lora_target_modules: all-linear
+learning_rate: 2.0e-4
+lr_scheduler_type: cosine
+warmup_steps: 20
+per_device_train_batch_size: 2
+gradient_accumulation_steps: 4
+num_train_epochs: 1
+max_length: 8192
+bf16: true
+output_dir: out
+```
+
+## Use instead
+```yaml sft.yaml
+model_name_or_path: huggyllama/llama-7b
+dataset_name: tatsu-lab/alpaca
+dtype: bfloat16
+use_peft: true
+lora_r: 16
+lora_alpha: 32
+lora_target_modules: all-linear
+learning_rate: 2.0e-4
+lr_scheduler_type: cosine
+warmup_steps: 20
+per_device_train_batch_size: 2
+gradient_accumulation_steps: 4
+num_train_epochs: 1
+max_length: 2048
+bf16: true
+output_dir: out
+```
+
+## Options
+None.
+
+## Evidence
+- docs: max_position_embeddings in the models' configurations.
+
+## What it does not flag
+Lengths up to the limit, models whose configuration scales the rotary positions, and configs that set a scaling
+themselves.
+
+## Fix safety
+Unsafe: longer examples are cut.
+"""
+
+from __future__ import annotations
+
+from loraplan.plan import Plan
+from loraplan.rule import Checked, Context, Evidence, Finding, Fix, Set, rule
+
+_LEARNED = frozenset(("gpt2", "gpt_neo", "opt", "gpt_bigcode"))
+_SCALED = ("rope_scaling", "rope_theta", "rope_parameters", "overrides_of_model_config", "long_context", "shift_attn")
+
+
+@rule(
+    code="DAT001",
+    name="length-exceeds-model",
+    severity="warning",
+    why="the model has no trained positions beyond its limit",
+    reads=("data.max_length", "model.name"),
+    evidence=(
+        Evidence(
+            "max_position_embeddings in the models' configurations",
+            "https://huggingface.co/docs/transformers/model_doc/llama",
+            "docs",
+        ),
+    ),
+    needs=("arch",),
+    without_adapter=True,
+)
+def check(plan: Plan, ctx: Context) -> Checked:
+    length = plan.data.max_length
+    if length is None or length <= 0 or not ctx.explicit("data.max_length"):
+        return
+    arch = ctx.arch
+    limit, learned = arch.max_positions, arch.model_type in _LEARNED
+    if limit is None or length <= limit or (arch.rope_scaling and not learned):
+        return
+    if not learned and any(word in ctx.reading.document.text for word in _SCALED):
+        return
+    yield Finding(
+        f"{ctx.said('data.max_length')}: {arch.name} has {limit} positions",
+        at="data.max_length",
+        remedy=f"set {ctx.key('data.max_length')} to {limit} or less" + ("" if learned else ", or scale the positions"),
+        severity="error" if learned else None,
+        fix=Fix(f"set {ctx.key('data.max_length')} to {limit}", (Set("data.max_length", limit),), "unsafe"),
+    )

@@ -1,0 +1,1 @@
+"""Rules about what a config lets others do."""

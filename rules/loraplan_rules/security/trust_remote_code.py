@@ -1,0 +1,115 @@
+"""Code from the model's repository is run.
+
+## What it does
+Reports `trust_remote_code: true`. A warning where the model is known to need its own code (Baichuan, ChatGLM,
+InternLM2) and no revision is pinned; a note where transformers has the architecture itself and the switch is not
+needed, and where the model is not known.
+
+## Why is this bad?
+transformers downloads Python files from the model's repository and runs them, with the rights of the training job.
+Whoever may write to that repository may run code on the machine.
+
+## Example
+```yaml sft.yaml
+model_name_or_path: internlm/internlm2-7b
+dataset_name: tatsu-lab/alpaca
+dtype: bfloat16
+use_peft: true
+lora_r: 16
+lora_alpha: 32
+lora_target_modules: all-linear
+learning_rate: 2.0e-4
+lr_scheduler_type: cosine
+warmup_steps: 20
+per_device_train_batch_size: 2
+gradient_accumulation_steps: 4
+num_train_epochs: 1
+max_length: 2048
+bf16: true
+output_dir: out
+trust_remote_code: true
+```
+
+## Use instead
+```yaml sft.yaml
+model_name_or_path: internlm/internlm2-7b
+dataset_name: tatsu-lab/alpaca
+dtype: bfloat16
+use_peft: true
+lora_r: 16
+lora_alpha: 32
+lora_target_modules: all-linear
+learning_rate: 2.0e-4
+lr_scheduler_type: cosine
+warmup_steps: 20
+per_device_train_batch_size: 2
+gradient_accumulation_steps: 4
+num_train_epochs: 1
+max_length: 2048
+bf16: true
+output_dir: out
+trust_remote_code: true
+model_revision: 0123456789abcdef0123456789abcdef01234567
+```
+
+## Options
+None.
+
+## Evidence
+- docs: custom models: pass a revision to be sure the code does not change.
+
+## What it does not flag
+Defaults, local paths, and models with a pinned revision. Frameworks' own examples set the switch for Qwen3 and
+Llama, which do not need it: therefore a note, not a warning.
+
+## Fix safety
+Unsafe: a model that changed on the Hub may need its own code.
+"""
+
+from __future__ import annotations
+
+from loraplan.plan import Plan
+from loraplan.rule import Checked, Context, Evidence, Finding, Fix, Set, rule
+
+_REMOTE = frozenset(("internlm2", "baichuan", "chatglm"))
+
+
+@rule(
+    code="SEC001",
+    name="trust-remote-code",
+    severity="warning",
+    why="whoever writes to the model's repository can run code in the training job",
+    reads=("model.trust_remote_code", "model.name", "model.revision"),
+    evidence=(
+        Evidence(
+            "custom models: pass a revision to be sure the code does not change",
+            "https://huggingface.co/docs/transformers/custom_models",
+            "docs",
+        ),
+    ),
+    without_adapter=True,
+)
+def check(plan: Plan, ctx: Context) -> Checked:
+    model = plan.model
+    name = model.name or ""
+    if not model.trust_remote_code or not ctx.explicit("model.trust_remote_code"):
+        return
+    if name.startswith((".", "/", "~")) or (model.revision or "main") != "main":
+        return
+    arch = ctx.arch_or_none
+    key = ctx.key("model.trust_remote_code")
+    if arch is not None and arch.model_type not in _REMOTE:
+        yield Finding(
+            f"{key} is not needed: transformers has {arch.model_type} itself",
+            at="model.trust_remote_code",
+            remedy=f"set {key} to false",
+            severity="info",
+            fix=Fix(f"set {key} to false", (Set("model.trust_remote_code", False),), "unsafe"),
+        )
+        return
+    yield Finding(
+        f"{key}: code from {name or 'the model'} is run, whatever is newest there",
+        at="model.trust_remote_code",
+        remedy="pin a revision whose code was read",
+        severity="info" if arch is None else None,
+    )

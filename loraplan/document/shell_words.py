@@ -1,7 +1,8 @@
 """Expansion of shell words as bash does it: quotes, variables with defaults, arrays, splitting at blanks.
 
 Every character keeps its offset in the file, so that a value that came through a variable points at its literal. What
-only running the script could tell (`$1`, `$(...)`, arithmetic) makes the word an expression, as written.
+only running the script could tell (`$1`, `$(...)`) makes the word an expression, as written; a word that is
+arithmetic with known variables is its result.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from loraplan.document import Span, Style
+from loraplan.document.shell_arithmetic import evaluate
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _BRACES = re.compile(r"(?<!\$)\{[^{}\s]*\}")
@@ -90,6 +92,10 @@ class Expander:
     def fields(self, start: int, end: int, *, split: bool = True, depth: int = 0) -> list[Field]:
         """The words that the raw word at [start, end) becomes; with `split` false (an assignment) exactly one."""
         raw = self.text[start:end]
+        if raw.startswith(("$((", "$(expr", '"$((', '"$(expr')):
+            result = evaluate(raw.strip('"'), self._digits)
+            if result is not None and len(result) <= end - start:
+                return [Field(result, tuple(range(start, start + len(result))), Span(start, end))]
         try:
             return self._expand(start, end, split, depth)
         except _Unknown:
@@ -100,6 +106,11 @@ class Expander:
             several = inner.startswith(("$@", "$*", "${@", "${*")) or "[@]" in inner or "[*]" in inner
             rest = split and (several or (not quoted and inner[:1] == "$" and name.isidentifier()))
             return [Field(inner, (), Span(start, end), "expression", False, rest)]
+
+    def _digits(self, name: str) -> str | None:
+        """A variable's text, for arithmetic."""
+        value = self.scope.get(name)
+        return value.text if isinstance(value, Field) and not unknown(value) else None
 
     def _expand(self, start: int, end: int, split: bool, depth: int) -> list[Field]:
         done: list[Field] = []

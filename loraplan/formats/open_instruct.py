@@ -30,7 +30,9 @@ def detect(root: Node, document: Document) -> str | None:
         return None
     if document.syntax == "shell":
         call = (root.call or "").replace("\\", "/")
-        return f"the command `{root.call}`" if "open_instruct/" in call or "open_instruct." in call else None
+        script = call.rpartition("open_instruct")[2]  # the package has tools too: merge_lora.py, eval
+        ours = script[:1] in ("/", ".") and "open_instruct" in call and not script.startswith(("/merge", ".merge"))
+        return f"the command `{root.call}`" if ours else None
     if "model_name_or_path" not in root or "finetuning_type" in root or "stage" in root:
         return None
     marks = [key for key in _MARKS if key in root]

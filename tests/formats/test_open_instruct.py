@@ -45,3 +45,4 @@ def test_recognition() -> None:
     assert recognised(
         "open-instruct", "accelerate launch open_instruct/finetune.py --use_lora --lora_rank 64\n", "a.sh"
     )
+    assert not recognised("open-instruct", "python open_instruct/merge_lora.py --lora_model_name_or_path a\n", "a.sh")

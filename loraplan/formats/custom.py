@@ -134,7 +134,7 @@ def _read(draft: Draft, scope: Mapping) -> Reading:
             if _store(draft, row, path, entry):
                 best[field] = rank
                 keys[field] = ".".join(map(str, path))
-    _switches(draft, found)
+    _switches(draft, scope, found)
     _quantization(draft, scope)
     training_arguments.settle(draft, ratio_steps=False)
     reading = draft.finish()
@@ -212,7 +212,7 @@ def _kind(name: str) -> str | None:
     return _WORDS.get(name) or next((_WORDS[word] for word in name.split("_") if word in _WORDS), None)
 
 
-def _switches(draft: Draft, found: list[_Found]) -> None:
+def _switches(draft: Draft, scope: Mapping, found: list[_Found]) -> None:
     """`method: qlora`, `mixed_precision: bf16`, flash attention switches, and whether LoRA is on."""
     for path, entry, kind, _ in found:
         if not isinstance(entry.value, Scalar):
@@ -235,6 +235,10 @@ def _switches(draft: Draft, found: list[_Found]) -> None:
                 draft.values[field], draft.origins[field] = "flash_attention_2", place
         elif _turns_lora_off(name, kind) and to_bool(value) is False:
             draft.values["adapter.method"], draft.origins["adapter.method"] = "none", place
+    if draft.values.get("adapter.r") == 0 and "actor_rollout_ref" in scope:
+        place = draft.origins.pop("adapter.r")  # verl's way to say that there is no adapter
+        del draft.values["adapter.r"]
+        draft.values["adapter.method"], draft.origins["adapter.method"] = "none", place
     if "adapter.method" not in draft.values and draft.lora_keys:
         fields = tuple(sorted(name for name in draft.values if name.startswith("adapter.")))
         draft.derive("adapter.method", "lora", fields, "LoRA settings are given")

@@ -59,7 +59,8 @@ None.
 Leftover keys that are null, empty or false. A file that says in so many words that LoRA is off (`use_peft: false`,
 `finetuning_type: full`) and sets only one or two of LoRA's fields beside it gets a warning instead of an error, as
 does one whose learning rate is that of a full fine-tune (5e-5 or less): both are usually remains of another config,
-harmless but misleading.
+harmless but misleading. A file that says that LoRA is off and has such a learning rate means it, as axolotl's own
+full fine-tunes with an empty `adapter:` do (`examples/archived/falcon/config-7b.yml`@067b021), and gets a note.
 
 ## Fix safety
 Unsafe: it turns LoRA on.
@@ -101,7 +102,8 @@ def check(plan: Plan, ctx: Context) -> Checked:
         return
     stated = ctx.explicit("adapter.method")
     rate = plan.optimizer.learning_rate
-    remains = (stated and len(reading.lora_keys) <= 2) or (rate is not None and rate <= 5e-5)
+    few, slow = stated and len(reading.lora_keys) <= 2, rate is not None and rate <= 5e-5
+    severity = "info" if stated and slow else "warning" if few or slow else None
     keys = list(reading.lora_keys)
     names = ", ".join(f"`{one_line(key)}`" for key in keys[:_LISTED]) + (", ..." if len(keys) > _LISTED else "")
     cause = f"`{ctx.key('adapter.method')}` turns LoRA off" if stated else f"`{reading.switch}` is missing"
@@ -109,5 +111,5 @@ def check(plan: Plan, ctx: Context) -> Checked:
         f"{names} {'has' if len(keys) == 1 else 'have'} no effect, because {cause}: this is a full fine-tune",
         at=reading.lora_keys[keys[0]],
         remedy=f"write `{reading.switch}`, or remove the LoRA settings",
-        severity="warning" if remains else None,
+        severity=severity,
     )

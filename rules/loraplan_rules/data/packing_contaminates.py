@@ -126,13 +126,8 @@ _TRL = frozenset(("trl", "python"))
 )
 def check(plan: Plan, ctx: Context) -> Checked:
     data, form = plan.data, ctx.reading.format
-    if (
-        form in _TRL
-        and data.padding_free
-        and not data.packing
-        and ctx.explicit("data.padding_free")
-        and data.max_length
-    ):
+    padding_free = data.padding_free and ctx.explicit("data.padding_free") and family(plan) == "sft"
+    if form in _TRL and padding_free and not data.packing and data.max_length:
         known = ctx.version("trl")
         if known is None or version_in(known, ">=1.16"):
             yield Finding(

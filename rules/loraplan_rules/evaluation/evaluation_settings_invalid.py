@@ -4,7 +4,8 @@
 Reports what frameworks refuse: `load_best_model_at_end` with different evaluation and save strategies, or with save
 steps that are no multiple of the evaluation steps; the schedules `reduce_lr_on_plateau` and `greedy` without
 evaluation; in axolotl and LLaMA-Factory also an evaluation split beside evaluation datasets, and in axolotl
-`eval_steps` without a split, with `evals_per_epoch`, or with another strategy than `steps`.
+`eval_steps` without a split, with `evals_per_epoch`, or with another strategy than `steps`, and the like for
+`save_steps`.
 
 ## Why is this bad?
 transformers raises ValueError while the arguments are built, axolotl and LLaMA-Factory when they validate the file.
@@ -62,7 +63,7 @@ None.
 ## Evidence
 - source read at transformers 5.23.0: load_best_model_at_end requires matching strategies; reduce_lr_on_plateau and
   greedy require evaluation.
-- source read at 0.19.0: check_evals and check_test_datasets.
+- source read at 0.19.0: check_evals, check_saves and check_pretraining_w_val_set_size.
 - source read at 0.9.5: val_size cannot stand beside eval_dataset.
 
 ## What it does not flag
@@ -76,6 +77,7 @@ There is none.
 from __future__ import annotations
 
 from loraplan.derived import finite
+from loraplan.document import Scalar
 from loraplan.plan import Plan
 from loraplan.rule import Checked, Context, Evidence, Finding, rule
 from loraplan_rules.nodes import node, text
@@ -106,7 +108,7 @@ _SCHEDULES = ("reduce_lr_on_plateau", "greedy")
             "source read at transformers 5.23.0",
         ),
         Evidence(
-            "check_evals and check_test_datasets",
+            "check_evals, check_saves and check_pretraining_w_val_set_size",
             "https://github.com/axolotl-ai-cloud/axolotl/blob/main/src/axolotl/utils/schemas/validation.py",
             "source read at 0.19.0",
         ),
@@ -178,12 +180,36 @@ def _axolotl(plan: Plan, ctx: Context) -> Checked:
             at="data.val_size",
             remedy="set val_set_size to 0, or remove test_datasets",
         )
-    if split and text(ctx, "pretraining_dataset") is None and node(ctx, "pretraining_dataset") is not None:
+    stream = node(ctx, "pretraining_dataset")
+    if split and stream is not None and (text(ctx, "pretraining_dataset") or not isinstance(stream, Scalar)):
         yield Finding(
             f"{ctx.said('data.val_size')} with pretraining_dataset: axolotl refuses it, a stream has no split",
             at="data.val_size",
             remedy="name test_datasets instead",
         )
+    kept = node(ctx, "save_steps")
+    if kept is not None and text(ctx, "save_steps") not in (None, "0"):
+        saving = text(ctx, "save_strategy")
+        if text(ctx, "saves_per_epoch") not in (None, "0"):
+            yield Finding(
+                "save_steps and saves_per_epoch are both set: axolotl refuses the two",
+                at=kept.span,
+                remedy="remove one of them",
+            )
+        elif saving not in (None, "steps"):
+            yield Finding(
+                f"save_steps with save_strategy {saving}: axolotl refuses it",
+                at=kept.span,
+                remedy="set save_strategy to steps, or remove save_steps",
+            )
+    if every not in (None, "0") and strategy not in (None, "steps") and not written_steps:
+        place = node(ctx, "evals_per_epoch")
+        if place is not None:
+            yield Finding(
+                f"evals_per_epoch with eval_strategy {strategy}: axolotl refuses it",
+                at=place.span,
+                remedy="remove eval_strategy",
+            )
     if steps is not None and written_steps and every not in (None, "0"):
         yield Finding(
             "eval_steps and evals_per_epoch are both set: axolotl refuses the two",

@@ -2,7 +2,7 @@
 
 ## What it does
 Reports `use_reentrant: false` with an adapter under DeepSpeed ZeRO-3, and `use_reentrant: true` in axolotl's
-distributed preference tuning or reinforcement learning with QLoRA.
+distributed preference tuning or reinforcement learning with QLoRA, and beside `unfrozen_parameters` (an error).
 
 ## Why is this bad?
 ZeRO-3 gathers weights for each recomputation; the non-reentrant kind compares what it recomputes and stops with
@@ -63,7 +63,8 @@ deepspeed: deepspeed_configs/zero3.json
 None.
 
 ## Evidence
-- source read at 0.19.0: warn_qlora_zero3_w_use_reentrant, check_rl_config_gradient_checkpointing.
+- source read at 0.19.0: warn_qlora_zero3_w_use_reentrant, check_use_reentrant_mismatch,
+  check_rl_config_gradient_checkpointing.
 - source read at trl 1.16.0: use_reentrant is forced to True with PEFT and ZeRO-3.
 
 ## What it does not flag
@@ -78,8 +79,10 @@ Unsafe: memory and speed change.
 from __future__ import annotations
 
 from loraplan.derived import family
+from loraplan.document import Sequence
 from loraplan.plan import Plan
 from loraplan.rule import Checked, Context, Evidence, Finding, Fix, Set, rule
+from loraplan_rules.nodes import node
 
 
 @rule(
@@ -96,7 +99,7 @@ from loraplan.rule import Checked, Context, Evidence, Finding, Fix, Set, rule
     ),
     evidence=(
         Evidence(
-            "warn_qlora_zero3_w_use_reentrant, check_rl_config_gradient_checkpointing",
+            "warn_qlora_zero3_w_use_reentrant, check_use_reentrant_mismatch, check_rl_config_gradient_checkpointing",
             "https://github.com/axolotl-ai-cloud/axolotl/blob/main/src/axolotl/utils/schemas/validation.py",
             "source read at 0.19.0",
         ),
@@ -125,6 +128,14 @@ def check(plan: Plan, ctx: Context) -> Checked:
             remedy=f"set {key} to true",
             severity="info" if forced else None,
             fix=Fix(f"set {key} to true", (Set("precision.use_reentrant", True),), "unsafe"),
+        )
+    elif precision.use_reentrant and form == "axolotl" and isinstance(node(ctx, "unfrozen_parameters"), Sequence):
+        yield Finding(
+            f"{key} is true with unfrozen_parameters: axolotl refuses it",
+            at="precision.use_reentrant",
+            remedy=f"set {key} to false",
+            severity="error",
+            fix=Fix(f"set {key} to false", (Set("precision.use_reentrant", False),), "unsafe"),
         )
     elif (
         precision.use_reentrant

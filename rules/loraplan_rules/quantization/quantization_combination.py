@@ -1,9 +1,10 @@
 """The quantization cannot be combined with the rest of the run.
 
 ## What it does
-Reports litgpt with bitsandbytes and a mixed precision, or with more than one device; LLaMA-Factory with
-bitsandbytes in 8 bits under FSDP or DeepSpeed ZeRO-3, and its FP8 training on a quantized base; axolotl with a
-quantized base under FSDP2 in DPO, IPO, KTO or ORPO, and its `qat` with a quantized base.
+Reports litgpt with bitsandbytes and a mixed precision, another optimizer than AdamW, or more than one device;
+LLaMA-Factory with bitsandbytes in 8 bits under FSDP or DeepSpeed ZeRO-3, its FP8 training on a quantized base, and
+`quantization_device_map: auto` in training; axolotl with a quantized base under FSDP2 in DPO, IPO, KTO or ORPO, and
+its `qat` with a quantized base.
 
 ## Why is this bad?
 Each framework stops with an error when the model is set up.
@@ -149,6 +150,13 @@ def _litgpt(plan: Plan, ctx: Context) -> Checked:
             at=place.span,
             remedy="set precision to bf16-true",
         )
+    chosen = text(ctx, "optimizer.class_path") or text(ctx, "optimizer")
+    if chosen is not None and "adamw" not in chosen:
+        yield Finding(
+            f"quantize {kind} with {ctx.said('optimizer.name')}: litgpt's quantization knows AdamW only",
+            at=place.span,
+            remedy="set the optimizer to AdamW",
+        )
     if (plan.distributed.devices or 1) > 1:
         yield Finding(
             f"quantize {kind} on {plan.distributed.devices} devices: litgpt quantizes on one only",
@@ -168,6 +176,13 @@ def _llamafactory(plan: Plan, ctx: Context) -> Checked:
             f"quantization_bit {number(bits)} with {strategy}: LLaMA-Factory shards 4-bit weights only",
             at=place.span,
             remedy="set quantization_bit to 4",
+        )
+    mapped = node(ctx, "quantization_device_map")
+    if mapped is not None and text(ctx, "quantization_device_map") == "auto" and on(ctx, "do_train"):
+        yield Finding(
+            "quantization_device_map auto in training: LLaMA-Factory refuses it",
+            at=mapped.span,
+            remedy="remove quantization_device_map",
         )
     if on(ctx, "fp8"):
         yield Finding(

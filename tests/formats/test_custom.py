@@ -182,7 +182,7 @@ def test_switch_and_targets_of_a_section(lines: str, method: str, targets: objec
 
 def test_rank_0_is_no_adapter_in_verl() -> None:
     text = "actor_rollout_ref:\n  model:\n    path: a/b\n    lora_rank: 0\n    lora_alpha: 16\n"
-    plan = read_one(text).plan
+    plan = read_one("custom", text).plan
     assert (plan.adapter.method, plan.adapter.r) == ("none", None)
-    assert read_one(text.replace("rank: 0", "rank: 8")).plan.adapter.r == 8
-    assert read_one("lora_rank: 0\nlora_alpha: 16\n").plan.adapter.r == 0
+    assert read_one("custom", text.replace("rank: 0", "rank: 8")).plan.adapter.r == 8
+    assert read_one("custom", "lora_rank: 0\nlora_alpha: 16\n").plan.adapter.r == 0

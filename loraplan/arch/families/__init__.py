@@ -31,6 +31,7 @@ FAMILIES: dict[str, str] = {
     "glm4_moe": "moe:glm4_moe",
     "deepseek_v2": "deepseek:deepseek",
     "deepseek_v3": "deepseek:deepseek",
+    "glm4_moe_lite": "deepseek:deepseek",
     "glm_moe_dsa": "deepseek:glm_moe_dsa",
     "gemma": "gemma:gemma",
     "gemma2": "gemma:gemma2",

@@ -1,4 +1,4 @@
-"""DeepSeek V2 and V3, GLM-5: attention through low-rank latents, experts after some dense layers."""
+"""DeepSeek V2 and V3, GLM-4.7-Flash, GLM-5: attention through low-rank latents, experts after some dense layers."""
 
 from __future__ import annotations
 
@@ -22,6 +22,12 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
         "num_attention_heads": 128, "first_k_dense_replace": 3, "kv_lora_rank": 512, "q_lora_rank": 1536,
         "n_routed_experts": 256, "n_shared_experts": 1, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64,
         "v_head_dim": 128, "moe_intermediate_size": 2048, "num_experts_per_tok": 8,
+    },
+    "glm4_moe_lite": {
+        "vocab_size": 154880, "hidden_size": 2048, "intermediate_size": 10240, "num_hidden_layers": 47,
+        "num_attention_heads": 20, "first_k_dense_replace": 1, "kv_lora_rank": 512, "q_lora_rank": 768,
+        "n_routed_experts": 64, "n_shared_experts": 1, "qk_nope_head_dim": 192, "qk_rope_head_dim": 64,
+        "v_head_dim": 256, "moe_intermediate_size": 1536, "num_experts_per_tok": 4,
     },
     "glm_moe_dsa": {
         "vocab_size": 154880, "hidden_size": 6144, "intermediate_size": 12288, "num_hidden_layers": 78,

@@ -53,8 +53,8 @@ output_dir: out
 None.
 
 ## Evidence
-- pull request read: the correction.
-- pull request read: a regression after it.
+- <https://github.com/huggingface/transformers/pull/34191>: the correction.
+- <https://github.com/huggingface/transformers/pull/35438>: a regression after it.
 
 ## What it does not flag
 Unknown versions: the newest is assumed. In preview, because examples of equal length are hardly touched.

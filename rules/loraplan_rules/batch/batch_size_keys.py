@@ -54,7 +54,7 @@ bf16: true
 None.
 
 ## Evidence
-- source read at 0.19.0: check_batch_size_fields and check_gas_bsz.
+- axolotl 0.19.0, `utils/schemas/validation.py`: check_batch_size_fields and check_gas_bsz.
 
 ## What it does not flag
 `batch_size` beside `micro_batch_size`, which axolotl accepts but discourages.

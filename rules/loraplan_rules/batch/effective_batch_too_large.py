@@ -55,9 +55,9 @@ output_dir: out
 - `steps` (100): a run with fewer steps than this is short.
 
 ## Evidence
-- article read: the batch study.
-- docs: effective batch below 32.
-- paper: 16 examples for 7B and 13B.
+- <https://thinkingmachines.ai/blog/lora/>: the batch study.
+- <https://huggingface.co/docs/trl/lora_without_regret>: effective batch below 32.
+- <https://arxiv.org/abs/2305.14314>: 16 examples for 7B and 13B.
 
 ## What it does not flag
 Reinforcement learning, pretraining, preference tuning, and devices that the config does not name: one is assumed

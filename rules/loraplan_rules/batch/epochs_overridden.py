@@ -52,7 +52,7 @@ max_steps: 500
 None.
 
 ## Evidence
-- source read at transformers 5.23.0: max_steps is given, it will override any value given in num_train_epochs.
+- transformers 5.23.0, `trainer.py`: max_steps is given, it will override any value given in num_train_epochs.
 
 ## What it does not flag
 `max_steps: -1`, which means no limit. In preview, because many examples write both.

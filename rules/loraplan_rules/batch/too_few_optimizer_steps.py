@@ -53,8 +53,8 @@ output_dir: out
 - `min` (30): fewer steps than this are reported.
 
 ## Evidence
-- article read: short runs want a higher rate.
-- source read at 0.32.2: Dataset must have at least batch_size examples.
+- <https://thinkingmachines.ai/blog/lora/>: short runs want a higher rate.
+- mlx-lm 0.32.2, `tuner/trainer.py`: Dataset must have at least batch_size examples.
 
 ## What it does not flag
 A written `max_steps`, which is a stated choice, packed data, whose number of sequences is not known, and data whose

@@ -56,9 +56,10 @@ output_dir: out
 - `note` (3): more than this are a note, in preview.
 
 ## Evidence
-- docs: one to three epochs.
-- paper: LIMA: 15 epochs over 1,000 examples.
-- article: one pass over Alpaca better than two.
+- <https://docs.unsloth.ai/get-started/fine-tuning-llms-guide/lora-hyperparameters-guide>: one to three epochs.
+- <https://arxiv.org/abs/2305.11206>: LIMA: 15 epochs over 1,000 examples.
+- <https://magazine.sebastianraschka.com/p/practical-tips-for-finetuning-llms>: one pass over Alpaca better than
+  two.
 
 ## What it does not flag
 Runs with `max_steps`, which overrides the epochs, reinforcement learning, and defaults.

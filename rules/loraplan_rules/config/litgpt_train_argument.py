@@ -69,7 +69,7 @@ optimizer:
 None.
 
 ## Evidence
-- source read at 0.5.13: validate_args.
+- litgpt 0.5.13, `finetune/lora.py`: validate_args.
 
 ## What it does not flag
 The keys left empty, as in litgpt's own configs.

@@ -54,7 +54,7 @@ use_rslora: true
 None.
 
 ## Evidence
-- source read at 0.9.5: "is only valid for LoRA training".
+- LLaMA-Factory 0.9.5, `hparams/finetuning_args.py`: "is only valid for LoRA training".
 
 ## What it does not flag
 The same options set to false, and other settings, which are CFG004's.

@@ -57,7 +57,7 @@ lora_parameters:
 None.
 
 ## Evidence
-- source read at 0.32.2: Received unknown fine-tune-type.
+- mlx-lm 0.32.2, `lora.py`: Received unknown fine-tune-type.
 
 ## What it does not flag
 Configs of other programs.

@@ -60,8 +60,8 @@ deepspeed: examples/deepspeed/ds_z2_config.json
 None.
 
 ## Evidence
-- source read at 0.9.5: Unsloth and KTransformers are refused with ZeRO-3.
-- source read at bd2a0fc: tensor parallelism is refused in the LoRA recipe.
+- LLaMA-Factory 0.9.5, `hparams/parser.py`: Unsloth and KTransformers are refused with ZeRO-3.
+- torchtune bd2a0fc, `recipes/lora_finetune_distributed.py`: tensor parallelism is refused in the LoRA recipe.
 
 ## What it does not flag
 DeepSpeed configs whose stage cannot be told from their name.

@@ -52,7 +52,7 @@ output_dir: out
 None.
 
 ## Evidence
-- docs: max_position_embeddings in the models' configurations.
+- <https://huggingface.co/docs/transformers/model_doc/llama>: max_position_embeddings in the models' configurations.
 
 ## What it does not flag
 Lengths up to the limit, models whose configuration scales the rotary positions, and configs that set a scaling

@@ -60,8 +60,8 @@ mask_history: true
 None.
 
 ## Evidence
-- source read at trl 1.16.0: completion_only_loss with a formatting function.
-- source read at 0.9.5: mask_history is incompatible with train_on_prompt.
+- trl 1.16.0, `trainer/sft_trainer.py`: completion_only_loss with a formatting function.
+- LLaMA-Factory 0.9.5, `hparams/data_args.py`: mask_history is incompatible with train_on_prompt.
 
 ## What it does not flag
 Datasets whose columns would be needed to judge (`assistant_only_loss` on plain text).

@@ -61,11 +61,11 @@ neat_packing: true
 None.
 
 ## Evidence
-- source read at trl 1.16.0: padding_free without packing does not enforce max_length and is refused; bfd is
-  padding-free.
-- source read at 0.19.0: check_sample_packing_without_attention.
-- source read at 0.9.5: neat_packing: without cross-attention.
-- issue read: contamination.
+- trl 1.16.0, `trainer/sft_trainer.py`: padding_free without packing does not enforce max_length and is refused; bfd
+  is padding-free.
+- axolotl 0.19.0, `utils/schemas/validation.py`: check_sample_packing_without_attention.
+- LLaMA-Factory 0.9.5, `hparams/data_args.py`: neat_packing: without cross-attention.
+- <https://github.com/huggingface/trl/issues/1230>: contamination.
 
 ## What it does not flag
 TRL's default strategy `bfd`, whatever the attention: trl 1.16 passes positions that restart with every example, and

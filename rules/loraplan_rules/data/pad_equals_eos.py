@@ -64,8 +64,8 @@ trainer = Trainer(
 None.
 
 ## Evidence
-- source read at transformers 5.23.0: labels[labels == pad_token_id] = -100.
-- issue read: models that do not stop.
+- transformers 5.23.0, `data/data_collator.py`: labels[labels == pad_token_id] = -100.
+- <https://github.com/huggingface/transformers/issues/23530>: models that do not stop.
 
 ## What it does not flag
 TRL's own collators, which build labels before they pad, and scripts without that collator.

@@ -55,8 +55,8 @@ batch_flattening: true
 None.
 
 ## Evidence
-- source read at 0.19.0: check_batch_flattening_fa.
-- source read at trl 1.16.0: a batch size of 1 annihilates the benefits of padding-free training.
+- axolotl 0.19.0, `utils/schemas/validation.py`: check_batch_flattening_fa.
+- trl 1.16.0, `trainer/sft_trainer.py`: a batch size of 1 annihilates the benefits of padding-free training.
 
 ## What it does not flag
 Packed batches, and axolotl's `auto`, which decides itself.

@@ -50,8 +50,8 @@ bf16: true
 - `max` (1024): defaults up to this are reported.
 
 ## Evidence
-- source read at trl 1.16.0: max_length is 1024.
-- source read at 0.19.0: sequence_len is 512, longer rows are dropped.
+- trl 1.16.0, `trainer/sft_config.py`: max_length is 1024.
+- axolotl 0.19.0, `utils/schemas/config.py`: sequence_len is 512, longer rows are dropped.
 
 ## What it does not flag
 Written lengths, defaults above 1,024, reinforcement learning, and hand-rolled files. Whether examples are really

@@ -61,10 +61,10 @@ load_best_model_at_end: true
 None.
 
 ## Evidence
-- source read at transformers 5.23.0: load_best_model_at_end requires matching strategies; reduce_lr_on_plateau and
-  greedy require evaluation.
-- source read at 0.19.0: check_evals, check_saves and check_pretraining_w_val_set_size.
-- source read at 0.9.5: val_size cannot stand beside eval_dataset.
+- transformers 5.23.0, `training_args.py`: load_best_model_at_end requires matching strategies; reduce_lr_on_plateau
+  and greedy require evaluation.
+- axolotl 0.19.0, `utils/schemas/validation.py`: check_evals, check_saves and check_pretraining_w_val_set_size.
+- LLaMA-Factory 0.9.5, `hparams/data_args.py`: val_size cannot stand beside eval_dataset.
 
 ## What it does not flag
 Values that are absent and whose default the tables do not know, `save_strategy: best`, which needs no match, and
@@ -84,6 +84,8 @@ from loraplan_rules.nodes import node, text
 from loraplan_rules.optimizers import TRANSFORMERS_SCHEDULES
 
 _SCHEDULES = ("reduce_lr_on_plateau", "greedy")
+# Formats whose default of the strategy is what transformers gets.
+_PLAIN = frozenset(("trl", "hf-args", "llamafactory", "python"))
 
 
 @rule(
@@ -137,6 +139,8 @@ def check(plan: Plan, ctx: Context) -> Checked:
 
 def _transformers(plan: Plan, ctx: Context) -> Checked:
     run = plan.run
+    if ctx.reading.format not in _PLAIN and not ctx.explicit("run.eval_strategy"):
+        return  # the framework may turn evaluation on where there is data for it
     evaluation, saving = (run.eval_strategy or "").lower(), (run.save_strategy or "").lower()
     if ctx.explicit("schedule.name") and (plan.schedule.name or "").lower() in _SCHEDULES and evaluation == "no":
         yield Finding(

@@ -52,7 +52,7 @@ eval_strategy: epoch
 - `epochs` (3): fewer epochs than this are not judged.
 
 ## Evidence
-- source read at transformers 5.23.0: eval_strategy is no by default.
+- transformers 5.23.0, `training_args.py`: eval_strategy is no by default.
 
 ## What it does not flag
 One or two epochs, `max_steps`, reinforcement learning, hand-rolled files, and formats whose evaluation the tables

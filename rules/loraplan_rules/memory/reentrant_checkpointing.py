@@ -63,9 +63,9 @@ deepspeed: deepspeed_configs/zero3.json
 None.
 
 ## Evidence
-- source read at 0.19.0: warn_qlora_zero3_w_use_reentrant, check_use_reentrant_mismatch,
+- axolotl 0.19.0, `utils/schemas/validation.py`: warn_qlora_zero3_w_use_reentrant, check_use_reentrant_mismatch,
   check_rl_config_gradient_checkpointing.
-- source read at trl 1.16.0: use_reentrant is forced to True with PEFT and ZeRO-3.
+- trl 1.16.0, `trainer/sft_trainer.py`: use_reentrant is forced to True with PEFT and ZeRO-3.
 
 ## What it does not flag
 Absent `use_reentrant`; LoRA without quantization in axolotl, which does not warn there; and frozen embeddings with

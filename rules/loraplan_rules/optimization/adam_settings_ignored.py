@@ -55,8 +55,8 @@ adam_beta2: 0.95
 None.
 
 ## Evidence
-- source read at 0.19.0: check_adamw_optimizer_params.
-- source read at transformers 5.23.0: get_optimizer_cls_and_kwargs.
+- axolotl 0.19.0, `utils/schemas/validation.py`: check_adamw_optimizer_params.
+- transformers 5.23.0, `trainer.py`: get_optimizer_cls_and_kwargs.
 
 ## What it does not flag
 Defaults, optimizers of Adam's family, and Lion's betas, which transformers passes on.

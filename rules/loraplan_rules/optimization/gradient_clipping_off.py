@@ -54,9 +54,9 @@ max_grad_norm: 1.0
 - `rate` (0.0001): learning rates below this are not judged.
 
 ## Evidence
-- source read at transformers 5.23.0: max_grad_norm is 1.0.
-- source read at 7f4e95a: clips at 0.3.
-- source read at 0.6.1: clip_grad_norm is None.
+- transformers 5.23.0, `training_args.py`: max_grad_norm is 1.0.
+- artidoro/qlora 7f4e95a, `qlora.py`: clips at 0.3.
+- torchtune 0.6.1, `recipes/lora_finetune_single_device.py`: clip_grad_norm is None.
 
 ## What it does not flag
 Lower learning rates, and frameworks whose clipping is not known.

@@ -54,8 +54,8 @@ lora_mlp_kernel: true
 None.
 
 ## Evidence
-- source read at 0.19.0: check_lora_kernels_8bit, check_lora_kernels_trust_remote_code.
-- source read at 0.19.0: kernels with FSDP1.
+- axolotl 0.19.0, `utils/schemas/validation.py`: check_lora_kernels_8bit, check_lora_kernels_trust_remote_code.
+- axolotl 0.19.0, `utils/schemas/config.py`: kernels with FSDP1.
 
 ## What it does not flag
 The kernels that axolotl turns on by itself, which it leaves off where they do not fit.

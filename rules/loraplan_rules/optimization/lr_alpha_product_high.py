@@ -53,8 +53,8 @@ output_dir: out
 - `max` (0.1): products above this are reported.
 
 ## Evidence
-- article read: LoRA Without Regret: alpha and the rate together set the early step.
-- paper: LoRA Learns Less and Forgets Less: rates up to 5e-4.
+- <https://thinkingmachines.ai/blog/lora/>: LoRA Without Regret: alpha and the rate together set the early step.
+- <https://arxiv.org/abs/2405.09673>: LoRA Learns Less and Forgets Less: rates up to 5e-4.
 
 ## What it does not flag
 Optimizers on another scale, and formats that give the multiplier instead of alpha. The threshold is a judgement

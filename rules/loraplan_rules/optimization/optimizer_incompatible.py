@@ -56,11 +56,12 @@ optim: adamw_torch_fused
 None.
 
 ## Evidence
-- source read at transformers 5.23.0: OptimizerNames.
-- source read at 0.19.0: rules for 8-bit optimizers, Muon and q_galore.
-- source read at 0.9.5: LoRA with GaLore, APOLLO or BAdam is refused.
-- source read at 0.32.2: unknown optimizers raise in mlx-lm.
-- docs: saving fails with paged_adamw_8bit under FSDP.
+- transformers 5.23.0, `training_args.py`: OptimizerNames.
+- axolotl 0.19.0, `utils/schemas/validation.py`: rules for 8-bit optimizers, Muon and q_galore.
+- LLaMA-Factory 0.9.5, `hparams/finetuning_args.py`: LoRA with GaLore, APOLLO or BAdam is refused.
+- mlx-lm 0.32.2, `lora.py`: unknown optimizers raise in mlx-lm.
+- <https://github.com/huggingface/peft/blob/main/docs/source/accelerate/fsdp.md>: saving fails with paged_adamw_8bit
+  under FSDP.
 
 ## What it does not flag
 Names in axolotl, which takes any text and asks transformers later, hand-rolled files, and names of optimizers that

@@ -55,8 +55,8 @@ weight_decay: 0.0
 - `note` (0.01): above this a note, in preview.
 
 ## Evidence
-- source read at 7f4e95a: weight_decay 0.0, "use lora dropout instead".
-- docs: 0.01 to 0.1.
+- artidoro/qlora 7f4e95a, `qlora.py`: weight_decay 0.0, "use lora dropout instead".
+- <https://docs.unsloth.ai/get-started/fine-tuning-llms-guide/lora-hyperparameters-guide>: 0.01 to 0.1.
 
 ## What it does not flag
 Full fine-tuning, optimizers that are not on Adam's scale, and defaults.

@@ -54,9 +54,10 @@ output_dir: out
 None.
 
 ## Evidence
-- source read at torch 2.13.0: is_bf16_supported counts emulation.
-- source read at 0.19.0: check_bf16.
-- docs: bfloat16 arithmetic from compute capability 8.0.
+- torch 2.13.0, `torch/cuda/__init__.py`: is_bf16_supported counts emulation.
+- axolotl 0.19.0, `utils/schemas/config.py`: check_bf16.
+- <https://docs.nvidia.com/cuda/cuda-c-programming-guide/#arithmetic-instructions>: bfloat16 arithmetic from compute
+  capability 8.0.
 
 ## What it does not flag
 Runs for which no card is named, cards that are not CUDA, and the compute dtype of quantized layers, which is

@@ -51,8 +51,9 @@ output_dir: out
 None.
 
 ## Evidence
-- docs: the ranges of the two types.
-- published configs: torch_dtype is bfloat16 in Qwen2, Qwen3, Mistral, Phi-3 and Llama 3.
+- <https://docs.pytorch.org/docs/stable/type_info.html>: the ranges of the two types.
+- <https://huggingface.co/Qwen/Qwen2.5-7B/blob/main/config.json>: torch_dtype is bfloat16 in Qwen2, Qwen3, Mistral,
+  Phi-3 and Llama 3.
 
 ## What it does not flag
 Models whose architecture is not known, families whose members differ (Gemma 2 was published in float32 and

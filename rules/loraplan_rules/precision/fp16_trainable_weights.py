@@ -56,8 +56,9 @@ lora_modules_to_save:
 None.
 
 ## Evidence
-- docs: ValueError: Attempting to unscale FP16 gradients.
-- run with peft 0.21.2: modules_to_save copies keep their dtype.
+- <https://huggingface.co/docs/peft/developer_guides/troubleshooting>: ValueError: Attempting to unscale FP16
+  gradients.
+- peft 0.21.2, `tuners/tuners_utils.py`: modules_to_save copies keep their dtype.
 
 ## What it does not flag
 Quantized bases, whose other weights are cast when the model is prepared for training, and frameworks that cast

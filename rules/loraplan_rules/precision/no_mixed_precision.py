@@ -1,12 +1,11 @@
-"""Training runs in float32.
+"""Neither bf16 nor fp16 training is on.
 
 ## What it does
 Reports neither bf16 nor fp16 in LLaMA-Factory, and elsewhere where the model is plainly loaded in float32.
 
 ## Why is this bad?
 Weights and activations take twice the memory of a 16-bit run, and matrix products do not use the 16-bit tensor
-cores: on an A100 19.5 instead of 312 TFLOPS (TF32: 156). LLaMA-Factory warns "We recommend enable mixed precision
-training.".
+cores: on an A100 19.5 instead of 312 TFLOPS (TF32: 156). LLaMA-Factory warns about it.
 
 ## Example
 ```yaml llama3_lora_sft.yaml
@@ -55,9 +54,9 @@ bf16: true
 None.
 
 ## Evidence
-- source read at 0.9.5: "We recommend enable mixed precision training.".
-- source read at transformers 5.23.0: bf16 and fp16 are False by default.
-- data sheet: A100: float32 19.5, TF32 156, bfloat16 312 TFLOPS.
+- LLaMA-Factory 0.9.5, `hparams/parser.py`: "We recommend enable mixed precision training.".
+- transformers 5.23.0, `training_args.py`: bf16 and fp16 are False by default.
+- <https://www.nvidia.com/en-us/data-center/a100/>: A100: float32 19.5, TF32 156, bfloat16 312 TFLOPS.
 
 ## What it does not flag
 TRL, which turns bf16 on itself, files without a word about dtypes (transformers 5 loads the model in the dtype of

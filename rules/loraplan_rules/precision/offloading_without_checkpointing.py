@@ -83,9 +83,9 @@ enable_activation_offloading: true
 None.
 
 ## Evidence
-- source read at 0.19.0: activation_offloading requires gradient_checkpointing.
-- source read at 0.6.1: enable_activation_offloading should only be True when enable_activation_checkpointing is
-  True.
+- axolotl 0.19.0, `utils/schemas/validation.py`: activation_offloading requires gradient_checkpointing.
+- torchtune 0.6.1, `recipes/lora_finetune_single_device.py`: enable_activation_offloading should only be True when
+  enable_activation_checkpointing is True.
 
 ## What it does not flag
 Frameworks that offload without checkpointing (TRL).

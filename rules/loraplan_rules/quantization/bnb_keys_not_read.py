@@ -56,7 +56,7 @@ bnb_config_kwargs:
 None.
 
 ## Evidence
-- source read at 0.19.0: the dict of 4-bit settings.
+- axolotl 0.19.0, `loaders/model.py`: the dict of 4-bit settings.
 
 ## What it does not flag
 Keys that say what axolotl does anyway; CFG001 names them as unread, in a note.

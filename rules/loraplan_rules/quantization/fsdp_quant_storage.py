@@ -58,9 +58,9 @@ fsdp: full_shard auto_wrap
 None.
 
 ## Evidence
-- docs: FSDP-QLoRA: quant storage must match the other weights.
-- docs: the same in PEFT's guide.
-- source read at transformers 5.23.0: bnb_4bit_quant_storage is uint8 where not written.
+- <https://huggingface.co/docs/bitsandbytes/fsdp_qlora>: FSDP-QLoRA: quant storage must match the other weights.
+- <https://huggingface.co/docs/peft/accelerate/fsdp>: the same in PEFT's guide.
+- transformers 5.23.0, `utils/quantization_config.py`: bnb_4bit_quant_storage is uint8 where not written.
 
 ## What it does not flag
 axolotl and LLaMA-Factory, which set the storage type themselves, FSDP that only the launcher's own config turns on,

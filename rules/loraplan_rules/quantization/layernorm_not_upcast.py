@@ -58,7 +58,7 @@ upcast_layernorm: true
 None.
 
 ## Evidence
-- source read at 0.9.5: "We recommend enable `upcast_layernorm` in quantized training.".
+- LLaMA-Factory 0.9.5, `hparams/parser.py`: "We recommend enable `upcast_layernorm` in quantized training.".
 
 ## What it does not flag
 Other frameworks. In preview: LLaMA-Factory's own examples leave it off, and no figures are known.

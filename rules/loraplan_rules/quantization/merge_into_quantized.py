@@ -72,8 +72,8 @@ merged = PeftModel.from_pretrained(base, "out").merge_and_unload()
 None.
 
 ## Evidence
-- source read at peft 0.21.2: the warning on merging into a 4-bit layer.
-- source read at 0.19.0: validate_qlora.
+- peft 0.21.2, `tuners/lora/bnb.py`: the warning on merging into a 4-bit layer.
+- axolotl 0.19.0, `utils/schemas/peft.py`: validate_qlora.
 
 ## What it does not flag
 Scripts that load a second model, since that is how the base is reloaded in 16 bits.

@@ -71,10 +71,11 @@ optimizer:
 None.
 
 ## Evidence
-- source read at 0.5.13: Quantization and mixed precision is not supported; not for multi-GPU training.
-- source read at 0.9.5: Only 4-bit quantized model can use fsdp+qlora.
-- source read at 0.9.5: FP8 training is not compatible with quantization.
-- source read at 0.19.0: FSDP2 does not support load_in_8bit or load_in_4bit with these methods.
+- litgpt 0.5.13, `finetune/lora.py`: Quantization and mixed precision is not supported; not for multi-GPU training.
+- LLaMA-Factory 0.9.5, `model/model_utils/quantization.py`: Only 4-bit quantized model can use fsdp+qlora.
+- LLaMA-Factory 0.9.5, `hparams/parser.py`: FP8 training is not compatible with quantization.
+- axolotl 0.19.0, `utils/schemas/validation.py`: FSDP2 does not support load_in_8bit or load_in_4bit with these
+  methods.
 
 ## What it does not flag
 Combinations that are only slow, and other frameworks.

@@ -79,7 +79,7 @@ dtype: bf16
 None.
 
 ## Evidence
-- source read at 0.6.1: set_seed with None draws one.
+- torchtune 0.6.1, `torchtune/training/seed.py`: set_seed with None draws one.
 
 ## What it does not flag
 Frameworks with a fixed default: 42 in transformers and axolotl, 1337 in litgpt, 0 in mlx-lm.

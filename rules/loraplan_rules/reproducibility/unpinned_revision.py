@@ -53,10 +53,11 @@ model_revision: 0123456789abcdef0123456789abcdef01234567
 None.
 
 ## Evidence
-- docs: revision: pinning a version of a model.
+- <https://huggingface.co/docs/transformers/main_classes/model>: revision: pinning a version of a model.
 
 ## What it does not flag
-Local paths, formats without a key for the revision, and hand-rolled files.
+Local paths, formats without a key for the revision, and hand-rolled files. More than half of the frameworks' own
+examples pin nothing, therefore the rule is in preview.
 
 ## Fix safety
 There is none.
@@ -66,8 +67,8 @@ from __future__ import annotations
 
 from loraplan.plan import Plan
 from loraplan.rule import Checked, Context, Evidence, Finding, rule
+from loraplan_rules.remote import REMOTE_CODE
 
-_REMOTE = frozenset(("internlm2", "baichuan", "chatglm"))
 _WITH_KEY = frozenset(("trl", "axolotl", "llamafactory", "ms-swift", "oumi", "open-instruct"))
 
 
@@ -96,7 +97,7 @@ def check(plan: Plan, ctx: Context) -> Checked:
     if name.count("/") != 1 or name.startswith((".", "/", "~")) or name.endswith("/") or "\\" in name or " " in name:
         return
     arch = ctx.arch_or_none if model.trust_remote_code else None
-    code = bool(model.trust_remote_code) and (arch is None or arch.model_type in _REMOTE)
+    code = bool(model.trust_remote_code) and (arch is None or arch.model_type in REMOTE_CODE)
     yield Finding(
         f"{name} without a revision: the newest is loaded" + (", its code too" if code else ""),
         at="model.name",

@@ -54,8 +54,8 @@ hub_private_repo: true
 None.
 
 ## Evidence
-- source read at transformers 5.23.0: hub_private_repo: None makes the repo public unless the organization's default
-  is private.
+- transformers 5.23.0, `training_args.py`: hub_private_repo: None makes the repo public unless the organization's
+  default is private.
 
 ## What it does not flag
 A written `hub_private_repo`, whatever its value.

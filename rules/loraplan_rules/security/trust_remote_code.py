@@ -56,7 +56,8 @@ model_revision: 0123456789abcdef0123456789abcdef01234567
 None.
 
 ## Evidence
-- docs: custom models: pass a revision to be sure the code does not change.
+- <https://huggingface.co/docs/transformers/custom_models>: custom models: pass a revision to be sure the code does
+  not change.
 
 ## What it does not flag
 Defaults, local paths, and models with a pinned revision. Frameworks' own examples set the switch for Qwen3 and
@@ -70,8 +71,7 @@ from __future__ import annotations
 
 from loraplan.plan import Plan
 from loraplan.rule import Checked, Context, Evidence, Finding, Fix, Set, rule
-
-_REMOTE = frozenset(("internlm2", "baichuan", "chatglm"))
+from loraplan_rules.remote import REMOTE_CODE
 
 
 @rule(
@@ -98,7 +98,7 @@ def check(plan: Plan, ctx: Context) -> Checked:
         return
     arch = ctx.arch_or_none
     key = ctx.key("model.trust_remote_code")
-    if arch is not None and arch.model_type not in _REMOTE:
+    if arch is not None and arch.model_type not in REMOTE_CODE:
         yield Finding(
             f"{key} is not needed: transformers has {arch.model_type} itself",
             at="model.trust_remote_code",

@@ -1,0 +1,6 @@
+"""Architectures whose code comes with their weights."""
+
+from __future__ import annotations
+
+REMOTE_CODE = frozenset(("internlm2", "baichuan", "chatglm"))
+"""Model types of the catalogue that transformers 5.23.0 does not have (`CONFIG_MAPPING_NAMES`)."""

@@ -100,6 +100,7 @@ CODES: dict[str, str] = {
     "TGT014": "adapter.no_default_targets",
     "TGT015": "adapter.layers_with_string_targets",
     "TGT016": "adapter.unsloth_modules_to_save",
+    "TGT017": "adapter.target_invalid_regex",
     "VAR001": "adapter.high_rank_without_rslora",
     "VAR002": "adapter.dora_cost",
     "VAR003": "adapter.dora_unsupported",

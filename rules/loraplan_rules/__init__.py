@@ -45,6 +45,7 @@ CODES: dict[str, str] = {
     "DST002": "config.sharding_unsupported",
     "EVL001": "evaluation.no_evaluation",
     "EVL002": "evaluation.evaluation_settings_invalid",
+    "EVL003": "evaluation.nothing_logged",
     "LRS001": "optimization.full_finetune_learning_rate",
     "LRS002": "optimization.learning_rate_too_high",
     "LRS003": "optimization.sft_lr_in_preference_or_rl",

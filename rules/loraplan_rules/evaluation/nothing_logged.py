@@ -59,7 +59,8 @@ None.
 - transformers 5.23.0, `training_args.py`: logging_steps is 500 by default.
 
 ## What it does not flag
-Intervals below 1, which are shares of the run, runs whose length is not known, and hand-rolled files.
+Intervals below 1, which are shares of the run, runs whose length is not known, files that set `logging_strategy`,
+and hand-rolled files.
 
 ## Fix safety
 There is none.
@@ -70,7 +71,6 @@ from __future__ import annotations
 from loraplan.derived import finite, number, total_steps
 from loraplan.plan import Plan
 from loraplan.rule import Checked, Context, Evidence, Finding, rule
-from loraplan_rules.nodes import text
 from loraplan_rules.optimizers import TRANSFORMERS_SCHEDULES
 
 
@@ -100,7 +100,7 @@ def check(plan: Plan, ctx: Context) -> Checked:
     every = finite(plan.run.logging_steps)
     if every is None or every < 1 or ctx.reading.format not in TRANSFORMERS_SCHEDULES:
         return
-    if text(ctx, "logging_strategy") in ("epoch", "no") or ctx.reading.facts.get("no_training"):
+    if "logging_strategy" in ctx.reading.document.text or ctx.reading.facts.get("no_training"):
         return
     steps = total_steps(plan, ctx.dataset_size_or_none)
     if steps is None or every <= steps:

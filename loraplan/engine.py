@@ -11,8 +11,8 @@ from loraplan.formats import NotAConfig
 from loraplan.formats.reading import Reading
 from loraplan.record import record
 from loraplan.result import Diagnostic, Failure, FileResult
-from loraplan.rule import Finding, Rule
-from loraplan.run import check_run, numbered, place, recognised, run_facts
+from loraplan.rule import Finding
+from loraplan.run import Selected, check_run, numbered, place, recognised, run_facts
 from loraplan.select import BadPackage, Registry, Selection, UnknownSelector
 from loraplan.settings import Finder, Settings, SettingsError, check_options
 from loraplan.settings import read as read_settings
@@ -37,7 +37,7 @@ class _Profile(NamedTuple):
 
     settings: Settings
     registry: Registry
-    rules: list[tuple[Rule, dict[str, Any]]]
+    rules: list[Selected]
     own: frozenset[str]
     """The engine's codes that are on."""
     preview: bool
@@ -220,15 +220,14 @@ class Checker:
         except UnknownSelector as error:
             raise SettingsError(where, "", str(error)) from error
         options = self._options(settings, registry)
-        rules: list[tuple[Rule, dict[str, Any]]] = []
+        rules: list[Selected] = []
         own: set[str] = set()
         for code in selection.codes():
             if registry.is_own(code):
                 own.add(code)
                 continue
-            rule = registry.load(code)
-            if preview or not rule.preview or selection.named(code):
-                rules.append((rule, {**rule.options, **options.get(code, {})}))
+            if preview or not registry.is_preview(code) or selection.named(code):
+                rules.append(Selected(code, registry, options.get(code, {})))
         return _Profile(settings, registry, rules, frozenset(own), preview)
 
     def _options(self, settings: Settings, registry: Registry) -> dict[str, dict[str, Any]]:

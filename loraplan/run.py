@@ -8,13 +8,59 @@ from typing import Any
 from loraplan.context import Facts, Inputs, RunContext, needs_words
 from loraplan.document import Document, Span
 from loraplan.formats.reading import Reading
+from loraplan.plan import get
 from loraplan.result import Diagnostic, FileResult, Recognised, Skipped
 from loraplan.rule import Finding, Rule, Skip
+from loraplan.select import Registry
+
+
+class Selected:
+    """A rule that is on, loaded only when a run may give it something to say."""
+
+    def __init__(self, code: str, registry: Registry, given: dict[str, Any]) -> None:
+        self.code = code
+        self._registry = registry
+        self._given = given
+
+    def applies(self, reading: Reading) -> bool:
+        """Whether a run meets one of the conditions that the rule needs, if its package states any."""
+        conditions = self._registry.when.get(self.code)
+        return conditions is None or applies(conditions, reading)
+
+    def load(self) -> tuple[Rule, dict[str, Any]]:
+        """The rule and its options, those of the settings over its own."""
+        rule = self._registry.load(self.code)
+        return rule, {**rule.options, **self._given}
+
+
+def applies(conditions: tuple[str, ...], reading: Reading) -> bool:
+    """Whether any condition holds of a run.
+
+    `adapter.use_dora`: the field has a value that is neither false nor empty; `adapter.bias!=none`: it has another
+    value than this; `schedule.name==constant`: it has this one, in any case; `format:NAME`, `text:WORD`: of the file.
+    """
+    for condition in conditions:
+        if condition.startswith("text:"):
+            holds = condition[5:] in reading.document.text
+        elif condition.startswith("format:"):
+            holds = reading.format == condition[7:]
+        elif "!=" in condition:
+            name, _, other = condition.partition("!=")
+            value = get(reading.plan, name)
+            holds = value is not None and str(value).lower() != other
+        elif "==" in condition:
+            name, _, other = condition.partition("==")
+            holds = str(get(reading.plan, name)).lower() == other
+        else:
+            holds = bool(get(reading.plan, condition))
+        if holds:
+            return True
+    return False
 
 
 def check_run(
     reading: Reading,
-    rules: list[tuple[Rule, dict[str, Any]]],
+    rules: list[Selected],
     inputs: Inputs,
     versions: dict[str, str],
     preview: bool,
@@ -29,7 +75,11 @@ def check_run(
     plan, path = reading.plan, reading.document.path
     full_fine_tuning = plan.adapter.method == "none"
     found: list[tuple[Rule, Finding]] = []
-    for rule, options in rules:
+    for selected in rules:
+        if not selected.applies(reading):
+            ran.add(selected.code)
+            continue
+        rule, options = selected.load()
         if (full_fine_tuning and not rule.without_adapter) or (reading.hand_rolled and not rule.hand_rolled):
             continue
         try:

@@ -34,9 +34,13 @@ class Registry:
     def __init__(self, packages: Iterable[str]) -> None:
         self._modules: dict[str, str] = {}
         self._loaded: dict[str, Rule] = {}
+        self._preview: dict[str, bool] = {}
+        self.when: dict[str, tuple[str, ...]] = {}
+        """Code -> conditions without which a rule need not be loaded; from a package's `WHEN`, if it has one."""
         for package in (*packages, OWN):
             try:
-                table = import_module(package).CODES
+                found = import_module(package)
+                table = found.CODES
             except (ImportError, AttributeError) as error:
                 raise BadPackage(f"rule package `{package}`: {error}") from error
             for code, module in table.items():
@@ -45,6 +49,9 @@ class Registry:
                 if code in self._modules:
                     raise BadPackage(f"rule package `{package}` redefines {code}")
                 self._modules[code] = f"{package}.{module}"
+            if (preview := getattr(found, "PREVIEW", None)) is not None:
+                self._preview.update((code, code in preview) for code in table)
+            self.when.update(getattr(found, "WHEN", {}))
         self.codes: tuple[str, ...] = tuple(sorted(self._modules))
         self.names: dict[str, str] = {self.name(code): code for code in self.codes}
 
@@ -67,6 +74,12 @@ class Registry:
             assert isinstance(rule, Rule), f"{self._modules[code]}.check is no rule"
             self._loaded[code] = rule
         return self._loaded[code]
+
+    def is_preview(self, code: str) -> bool:
+        """Whether a rule is a preview rule, by its package's `PREVIEW` where there is one."""
+        if code not in self._preview:
+            self._preview[code] = self.load(code).preview
+        return self._preview[code]
 
     def page(self, code: str) -> str:
         """A rule's documentation: the docstring of its module."""

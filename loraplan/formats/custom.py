@@ -236,9 +236,9 @@ def _switches(draft: Draft, scope: Mapping, found: list[_Found]) -> None:
         elif _turns_lora_off(name, kind) and to_bool(value) is False:
             draft.values["adapter.method"], draft.origins["adapter.method"] = "none", place
     if draft.values.get("adapter.r") == 0 and "actor_rollout_ref" in scope:
-        place = draft.origins.pop("adapter.r")  # verl's way to say that there is no adapter
+        draft.values["adapter.method"] = "none"  # verl's way to say that there is no adapter
+        draft.origins["adapter.method"] = draft.origins.pop("adapter.r")
         del draft.values["adapter.r"]
-        draft.values["adapter.method"], draft.origins["adapter.method"] = "none", place
     if "adapter.method" not in draft.values and draft.lora_keys:
         fields = tuple(sorted(name for name in draft.values if name.startswith("adapter.")))
         draft.derive("adapter.method", "lora", fields, "LoRA settings are given")

@@ -15,7 +15,7 @@ from loraplan.report import FORMATS, Style, render
 from loraplan.report.plan import lines, values
 from loraplan.result import FileResult, Outcome
 from loraplan.rule import Rule
-from loraplan.run import check_run, describe, run_facts
+from loraplan.run import Selected, check_run, describe, run_facts
 from loraplan.select import Registry
 from tests.strategies import Made, readings
 
@@ -40,7 +40,7 @@ INPUTS = st.builds(
 def test_no_rule_raises_on_any_plan(made: Made, inputs: Inputs, preview: bool) -> None:
     reading = made.reading
     result = FileResult("config.yml")
-    rules = [(rule, dict(rule.options)) for rule in RULES]
+    rules = [Selected(rule.code, REGISTRY, {}) for rule in RULES]
     ran: set[str] = set()
     result.diagnostics = check_run(reading, rules, inputs, {}, preview, ran, result)
     assert [failure.details for failure in result.failures] == []

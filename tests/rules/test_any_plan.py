@@ -17,7 +17,8 @@ from loraplan.formats.reading import KeyIssue, Reading, ValueIssue
 from loraplan.origin import Default, Derived, Explicit
 from loraplan.plan import SECTIONS, Plan, build
 from loraplan.rule import Finding, Rule, Skip
-from loraplan_rules import CODES
+from loraplan.run import applies
+from loraplan_rules import CODES, WHEN
 from tests.rules.harness import LIVE
 
 TEXT = "lora:\n  targets: [q_proj, v_proj]\n"
@@ -120,6 +121,8 @@ def test_rules_raise_nothing_but_skip(now: Reading, before: Reading, size: int |
         findings: list[Finding] = []
         with contextlib.suppress(Skip):
             findings = list(rule.check(plan, RunContext(facts, rule.options)))
+        if code in WHEN and not applies(WHEN[code], now):
+            assert not findings, f"{code} has something to say outside its conditions"
         for finding in findings:
             assert isinstance(finding, Finding)
             assert finding.message

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 import loraplan_rules
+from loraplan.formats import FORMATS
 from loraplan.plan import field_names
 from loraplan.rule import SEVERITIES, Rule
-from loraplan_rules import CODES
+from loraplan_rules import CODES, PREVIEW, WHEN
 from tests.rules.harness import LIVE, page, section
 
 ROOT = Path(loraplan_rules.__file__).parent
@@ -63,3 +64,18 @@ def test_page_names_every_option(code: str) -> None:
     options = section(page(code), "Options")
     for name in _rule(code).options:
         assert f"`{name}`" in options
+
+
+def test_preview_names_the_preview_rules() -> None:
+    assert {code for code in CODES if _rule(code).preview} == PREVIEW
+
+
+def test_when_names_rules_and_fields() -> None:
+    assert set(WHEN) <= set(CODES)
+    for code, conditions in WHEN.items():
+        for condition in conditions:
+            kind, _, value = condition.partition(":")
+            if kind == "format":
+                assert value in FORMATS, (code, condition)
+            elif kind != "text":
+                assert re.split(r"!=|==", condition)[0] in field_names(), (code, condition)

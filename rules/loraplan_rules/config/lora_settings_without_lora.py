@@ -69,7 +69,7 @@ Unsafe: it turns LoRA on.
 from __future__ import annotations
 
 from loraplan.plan import Plan
-from loraplan.rule import Checked, Context, Evidence, Finding, rule
+from loraplan.rule import Checked, Context, Evidence, Finding, Severity, rule
 from loraplan_rules.written import one_line
 
 _LISTED = 4
@@ -103,7 +103,7 @@ def check(plan: Plan, ctx: Context) -> Checked:
     stated = ctx.explicit("adapter.method")
     rate = plan.optimizer.learning_rate
     few, slow = stated and len(reading.lora_keys) <= 2, rate is not None and rate <= 5e-5
-    severity = "info" if stated and slow else "warning" if few or slow else None
+    severity: Severity | None = "info" if stated and slow else "warning" if few or slow else None
     keys = list(reading.lora_keys)
     names = ", ".join(f"`{one_line(key)}`" for key in keys[:_LISTED]) + (", ..." if len(keys) > _LISTED else "")
     cause = f"`{ctx.key('adapter.method')}` turns LoRA off" if stated else f"`{reading.switch}` is missing"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sized
 from typing import Any
 
 from loraplan.context import Facts, Inputs, RunContext, needs_words
@@ -12,6 +13,13 @@ from loraplan.plan import get
 from loraplan.result import Diagnostic, FileResult, Recognised, Skipped
 from loraplan.rule import Finding, Rule, Skip
 from loraplan.select import Registry
+
+
+_NOTICED: dict[str, Callable[[Reading], Sized]] = {
+    "key-issue": lambda reading: reading.key_issues,
+    "value-issue": lambda reading: reading.value_issues,
+    "problem": lambda reading: reading.document.problems,
+}
 
 
 class Selected:
@@ -37,13 +45,20 @@ def applies(conditions: tuple[str, ...], reading: Reading) -> bool:
     """Whether any condition holds of a run.
 
     `adapter.use_dora`: the field has a value that is neither false nor empty; `adapter.bias!=none`: it has another
-    value than this; `schedule.name==constant`: it has this one, in any case; `format:NAME`, `text:WORD`: of the file.
+    value than this; `schedule.name==constant`: it has this one, in any case; `explicit:adapter.r`, `absent:adapter.r`: it is
+    written, or not; `format:NAME`, `text:WORD`: of the file; `key-issue`, `value-issue`, `problem`: the reader noticed one.
     """
     for condition in conditions:
         if condition.startswith("text:"):
             holds = condition[5:] in reading.document.text
         elif condition.startswith("format:"):
             holds = reading.format == condition[7:]
+        elif condition.startswith("explicit:"):
+            holds = reading.explicit(condition[9:]) is not None
+        elif condition.startswith("absent:"):
+            holds = reading.explicit(condition[7:]) is None
+        elif condition in _NOTICED:
+            holds = bool(_NOTICED[condition](reading))
         elif "!=" in condition:
             name, _, other = condition.partition("!=")
             value = get(reading.plan, name)

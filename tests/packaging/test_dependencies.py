@@ -27,7 +27,7 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 RULES_MAY_IMPORT = {
     "loraplan.rule", "loraplan.plan", "loraplan.origin", "loraplan.arch", "loraplan.derived", "loraplan.document",
     "loraplan.formats.reading", "loraplan.formats.table", "loraplan.formats.values", "loraplan.formats.targets",
-    "loraplan.formats.spelling", "loraplan.devices",
+    "loraplan.formats.spelling", "loraplan.formats.python_calls", "loraplan.devices",
 }  # fmt: skip
 TRAINING_ONLY = {"torch", "transformers", "peft", "bitsandbytes", "accelerate", "trl", "datasets"}
 DEPENDENCIES = {"click", "yaml", "rich", "pydantic", "tree_sitter", "tree_sitter_bash",

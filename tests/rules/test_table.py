@@ -77,5 +77,7 @@ def test_when_names_rules_and_fields() -> None:
             kind, _, value = condition.partition(":")
             if kind == "format":
                 assert value in FORMATS, (code, condition)
-            elif kind != "text":
+            elif kind in ("explicit", "absent"):
+                assert value in field_names(), (code, condition)
+            elif kind not in ("text", "key-issue", "value-issue", "problem"):
                 assert re.split(r"!=|==", condition)[0] in field_names(), (code, condition)

@@ -4,8 +4,7 @@ Every syntax (YAML, JSON, TOML, shell, Python) becomes the same four node types.
 characters are a float to one framework's loader and a string to another's, so typing is the format's business.
 """
 
-from __future__ import annotations
-
+# Without `from __future__ import annotations`: `typing` compiles each annotation that it is given as a string.
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -53,7 +52,7 @@ class Scalar:
 class Sequence:
     """A list of nodes."""
 
-    items: tuple[Node, ...]
+    items: tuple["Node", ...]
     span: Span
     flow: bool = False
     shared: bool = False
@@ -63,7 +62,7 @@ class Entry(NamedTuple):
     """One `key: value` pair."""
 
     key: Scalar
-    value: Node
+    value: "Node"
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -79,9 +78,9 @@ class Mapping:
     flow: bool = False
     shared: bool = False
     call: str | None = None
-    _index: dict[str, Node] | None = field(default=None, repr=False)
+    _index: dict[str, "Node"] | None = field(default=None, repr=False)
 
-    def get(self, key: str) -> Node | None:
+    def get(self, key: str) -> "Node | None":
         """The value of the last entry with this key, as loaders that accept duplicates keep it."""
         if self._index is None:
             self._index = {entry.key.text: entry.value for entry in self.entries}

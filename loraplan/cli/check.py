@@ -26,6 +26,9 @@ from loraplan.rule import SEVERITIES, Severity
     help="Output format.",
     show_default=True,
 )
+@click.option("-o", "--output-file", metavar="FILE", help="Write the report there, in one step.")
+@click.option("--baseline-findings", metavar="FILE", help="Report only findings that are not in this file.")
+@click.option("--write-baseline-findings", metavar="FILE", help="Accept today's findings: write them there.")
 @click.option("--select", type=CODES, help="Only these rules: codes, prefixes or names, comma-separated; ALL for all.")
 @click.option("--extend-select", type=CODES, help="These rules too.")
 @click.option("--ignore", type=CODES, help="Not these rules.")
@@ -55,6 +58,9 @@ def command(
     ctx: click.Context,
     paths: tuple[str, ...],
     form: Format,
+    output_file: str | None,
+    baseline_findings: str | None,
+    write_baseline_findings: str | None,
     select: tuple[str, ...] | None,
     extend_select: tuple[str, ...] | None,
     ignore: tuple[str, ...] | None,
@@ -88,13 +94,45 @@ def command(
     outcome = Outcome(exit_zero=exit_zero)
     _check(checker, outcome, paths or (".",), stdin_filename, config_format, fail_on)
     look = style(color, verbose=verbose, quiet=quiet, statistics=statistics)
+    if write_baseline_findings is not None:
+        from loraplan.accepted import written
+
+        _write(write_baseline_findings, written(outcome, write_baseline_findings))
+        baseline_findings = write_baseline_findings
+    if baseline_findings is not None:
+        _accept(outcome, baseline_findings, quiet)
+    if output_file is not None:
+        look = look._replace(color=False)
     lines = list(render(outcome, form, look))
-    if lines:
+    if output_file is not None:
+        _write(output_file, "".join(f"{line}\n" for line in lines))
+    elif lines:
         click.echo("\n".join(lines), color=look.color)
     if not outcome.files:
         click.echo(f"warning: no training config found in {', '.join(paths or ('.',))}", err=True)
     print_failures(outcome, color, verbose)
     ctx.exit(outcome.exit_code)
+
+
+def _accept(outcome: Outcome, path: str, quiet: bool) -> None:
+    from loraplan.accepted import BadFile, take
+    from loraplan.report import plural
+
+    try:
+        count = take(outcome, path)
+    except BadFile as error:
+        fail(str(error))
+    if not quiet:
+        click.echo(f"{plural(count, 'finding')} accepted by {path}", err=True)
+
+
+def _write(path: str, text: str) -> None:
+    from loraplan.atomic import write
+
+    try:
+        write(path, text)
+    except OSError as error:
+        fail(f"{path}: {error.strerror or error}")
 
 
 def _check(

@@ -9,8 +9,14 @@ from typing import Literal, NamedTuple, Protocol, cast
 
 from loraplan.result import Outcome, Skipped
 
-Format = Literal["text", "concise", "json", "github"]
-FORMATS: tuple[Format, ...] = ("text", "concise", "json", "github")
+Format = Literal[
+    "text", "concise", "grouped", "json", "json-lines", "sarif", "github", "gitlab", "junit", "rdjson", "azure",
+    "markdown"
+]  # fmt: skip
+FORMATS: tuple[Format, ...] = (
+    "text", "concise", "grouped", "json", "json-lines", "sarif", "github", "gitlab", "junit", "rdjson", "azure",
+    "markdown",
+)  # fmt: skip
 
 
 class Style(NamedTuple):
@@ -31,7 +37,7 @@ class Renderer(Protocol):
 
 def render(outcome: Outcome, form: Format, style: Style) -> Iterator[str]:
     """The lines of a report, without their endings."""
-    return cast("Renderer", import_module(f"loraplan.report.{form}")).render(outcome, style)
+    return cast("Renderer", import_module(f"loraplan.report.{form.replace('-', '_')}")).render(outcome, style)
 
 
 def plural(count: int, noun: str) -> str:

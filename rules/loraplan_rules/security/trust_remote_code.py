@@ -1,9 +1,8 @@
 """Code from the model's repository is run.
 
 ## What it does
-Reports `trust_remote_code: true`. A warning where the model is known to need its own code (Baichuan, ChatGLM,
-InternLM2) and no revision is pinned; a note where transformers has the architecture itself and the switch is not
-needed, and where the model is not known.
+Notes `trust_remote_code: true` without a pinned revision, and says where transformers has the architecture itself, so
+that the switch is not needed.
 
 ## Why is this bad?
 transformers downloads Python files from the model's repository and runs them, with the rights of the training job.
@@ -60,8 +59,9 @@ None.
   not change.
 
 ## What it does not flag
-Defaults, local paths, and models with a pinned revision. Frameworks' own examples set the switch for Qwen3 and
-Llama, which do not need it: therefore a note, not a warning.
+Defaults, local paths, and models with a pinned revision. Frameworks' own examples set the switch: xtuner in every
+recipe, where Baichuan, ChatGLM and InternLM2 cannot do without it, others for Qwen3 and Llama, which do not need it.
+Therefore a note, not a warning.
 
 ## Fix safety
 Unsafe: a model that changed on the Hub may need its own code.
@@ -77,7 +77,7 @@ from loraplan_rules.remote import REMOTE_CODE
 @rule(
     code="SEC001",
     name="trust-remote-code",
-    severity="warning",
+    severity="info",
     why="whoever writes to the model's repository can run code in the training job",
     reads=("model.trust_remote_code", "model.name", "model.revision"),
     evidence=(
@@ -103,7 +103,6 @@ def check(plan: Plan, ctx: Context) -> Checked:
             f"{key} is not needed: transformers has {arch.model_type} itself",
             at="model.trust_remote_code",
             remedy=f"set {key} to false",
-            severity="info",
             fix=Fix(f"set {key} to false", (Set("model.trust_remote_code", False),), "unsafe"),
         )
         return
@@ -111,5 +110,4 @@ def check(plan: Plan, ctx: Context) -> Checked:
         f"{key}: code from {name or 'the model'} is run, whatever is newest there",
         at="model.trust_remote_code",
         remedy="pin a revision whose code was read",
-        severity="info" if arch is None else None,
     )

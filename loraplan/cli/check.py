@@ -41,6 +41,9 @@ from loraplan.rule import SEVERITIES, Severity
 )
 @click.option("--framework-version", "versions", type=VERSIONS, multiple=True, help="E.g. transformers=4.57.1.")
 @click.option("--config-format", type=FORMAT, help="Read the files as this format instead of detecting it.")
+@click.option(
+    "--only-configs", is_flag=True, help="Pass over named files that are no configs or that settings exclude."
+)
 @click.option("--stdin-filename", metavar="NAME", help="Name of what is read from standard input.")
 @click.option(
     "--fail-on", type=click.Choice(SEVERITIES[::-1]), help="Least severity for exit code 1.  [default: warning]"
@@ -71,6 +74,7 @@ def command(
     baseline: str | None,
     versions: tuple[tuple[str, str], ...],
     config_format: str | None,
+    only_configs: bool,
     stdin_filename: str | None,
     fail_on: Severity | None,
     exit_zero: bool,
@@ -92,7 +96,7 @@ def command(
         Overrides(select, extend_select or (), ignore or (), preview, settings, isolated),
     )
     outcome = Outcome(exit_zero=exit_zero)
-    _check(checker, outcome, paths or (".",), stdin_filename, config_format, fail_on)
+    _check(checker, outcome, paths or (".",), stdin_filename, config_format, only_configs, fail_on)
     look = style(color, verbose=verbose, quiet=quiet, statistics=statistics)
     if write_baseline_findings is not None:
         from loraplan.accepted import written
@@ -108,7 +112,7 @@ def command(
         _write(output_file, "".join(f"{line}\n" for line in lines))
     elif lines:
         click.echo("\n".join(lines), color=look.color)
-    if not outcome.files:
+    if not outcome.files and not only_configs:
         click.echo(f"warning: no training config found in {', '.join(paths or ('.',))}", err=True)
     print_failures(outcome, color, verbose)
     ctx.exit(outcome.exit_code)
@@ -141,9 +145,10 @@ def _check(
     paths: tuple[str, ...],
     stdin_filename: str | None,
     config_format: str | None,
+    only_configs: bool,
     fail_on: Severity | None,
 ) -> None:
-    from loraplan.discover import targets
+    from loraplan.discover import may_be_config, targets
     from loraplan.settings import SettingsError
 
     at = stdin_filename if paths[0] == "-" else paths[0]
@@ -157,8 +162,12 @@ def _check(
         result: FileResult | None
         if target.path == "-":
             result = checker.check_stdin(stdin_filename, config_format)
-        else:
+        elif not only_configs or not target.named or not os.path.exists(target.path):
             result = checker.check(target.path, format_name=config_format, named=target.named)
+        elif may_be_config(target.path) and not checker.settings_for(target.path).excludes(target.path):
+            result = checker.check(target.path, format_name=config_format, named=False)
+        else:
+            result = None
         if result is None:
             outcome.unrecognised += 1
         else:

@@ -71,7 +71,7 @@ def rows_of_model(model: Any) -> set[Row]:
         elif isinstance(module, torch.nn.Embedding):
             rows.add((name, "Embedding", tuple(module.weight.shape), False))
         elif isinstance(module, torch.nn.Conv1d | torch.nn.Conv2d | torch.nn.Conv3d):
-            rows.add((name, type(module).__name__, tuple(module.weight.shape), bias))
+            rows.add((name, f"Conv{module.weight.ndim - 2}d", tuple(module.weight.shape), bias))
         elif set(own) <= {"weight", "bias"} and "Norm" in type(module).__name__ and own["weight"].ndim == 1:
             rows.add((name, "Norm", tuple(own["weight"].shape), bias))
         elif set(own) <= {"weight", "bias"} and "router" in type(module).__name__.lower():

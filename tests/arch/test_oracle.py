@@ -38,6 +38,40 @@ EXTRA: dict[str, dict[str, Any]] = {
     "gpt_bigcode-multi-head": {"model_type": "gpt_bigcode", "multi_query": False, "n_inner": 1024},
     "glm_moe_dsa": {"model_type": "glm_moe_dsa", "first_k_dense_replace": 1, "index_topk_pattern": "FSF"},
     "glm_moe_dsa-every-second": {"model_type": "glm_moe_dsa", "first_k_dense_replace": 1, "index_topk_freq": 2},
+    "gemma4_text": {"model_type": "gemma4_text", "attention_bias": True},
+    "gemma4_text-experts": {
+        "model_type": "gemma4_text",
+        "enable_moe_block": True,
+        "num_experts": 8,
+        "top_k_experts": 2,
+        "moe_intermediate_size": 704,
+        "hidden_size_per_layer_input": 0,
+        "attention_k_eq_v": True,
+        "num_global_key_value_heads": 2,
+    },
+    "gemma4": {
+        "model_type": "gemma4",
+        "text_config": {
+            "num_hidden_layers": 4,
+            "num_kv_shared_layers": 2,
+            "use_double_wide_mlp": True,
+            "layer_types": ["sliding_attention", "full_attention", "sliding_attention", "full_attention"],
+        },
+        "vision_config": {"num_hidden_layers": 2},
+        "audio_config": {"num_hidden_layers": 2},
+    },
+    "gemma4-vision": {
+        "model_type": "gemma4",
+        "text_config": {"num_hidden_layers": 2},
+        "vision_config": {"num_hidden_layers": 2, "use_clipped_linears": True, "standardize": True},
+    },
+    "gemma4_unified_text": {"model_type": "gemma4_unified_text", "attention_k_eq_v": True},
+    "gemma4_unified": {
+        "model_type": "gemma4_unified",
+        "text_config": {"num_hidden_layers": 2},
+        "vision_config": {},
+        "audio_config": {},
+    },
     "glm4_moe-norms": {"model_type": "glm4_moe", "use_qk_norm": True, "attention_bias": True},
 }
 LAYERS = {"gpt2": "n_layer", "gpt_bigcode": "n_layer", "gptj": "n_layer", "bloom": "n_layer", "mpt": "n_layers"}
@@ -57,7 +91,9 @@ def configurations() -> dict[str, dict[str, Any]]:
             for key in ("quantization_config", "rope_scaling", "rope_parameters"):
                 part.pop(key, None)
         # Jamba attends in every eighth layer, Qwen3.5 in every fourth, Llama 3.2 Vision crosses in the fourth.
-        depth = {"jamba": 5, "qwen3_5": 4, "qwen3_5_moe": 4, "qwen3_next": 4, "mllama": 5}.get(config["model_type"], 3)
+        depth = {"jamba": 5, "qwen3_5": 4, "qwen3_5_moe": 4, "qwen3_next": 4, "mllama": 5, "gemma4": 4}.get(
+            config["model_type"], 3
+        )
         if "text_config" not in deep:
             deep.setdefault(LAYERS.get(config["model_type"], "num_hidden_layers"), depth)
         small = oracle.small(deep, depth)

@@ -6,7 +6,9 @@ import re
 from typing import NamedTuple
 
 _GIB = 1 << 30
+# NVIDIA's tables of compute capability; those before Turing have a page of their own.
 _NVIDIA = "https://developer.nvidia.com/cuda-gpus"
+_NVIDIA_LEGACY = "https://developer.nvidia.com/cuda-legacy-gpus"
 _AMD = "https://www.amd.com/en/products/accelerators/instinct.html"
 
 
@@ -111,6 +113,11 @@ _TABLE: dict[str, tuple[int, tuple[int, int] | None]] = {
     "mi325x": (256, None),
     "mi355x": (288, None),
 }
+# Cards that NVIDIA's tables do not list, and the listed card of the same chip.
+_SAME_CHIP = {
+    "a800": "A100", "a10g": "A10", "a4500": "A5000", "l2": "L4", "l20": "L40", "h800": "H100", "h20": "H100",
+    "b100": "B200",
+}  # fmt: skip
 
 
 def find(name: str) -> Device:
@@ -120,7 +127,7 @@ def find(name: str) -> Device:
     for known, (gib, capability) in _TABLE.items():
         words = _words(known)
         if wanted in (words, words.removeprefix("rtx"), f"{words}{gib}gb"):
-            device = Device(known, gib * _GIB, capability, _AMD if capability is None else _NVIDIA)
+            device = Device(known, gib * _GIB, capability, _source(known, capability))
             if wanted == words:
                 return device
             loose = loose or device
@@ -130,6 +137,14 @@ def find(name: str) -> Device:
 
     close = get_close_matches(name.lower().replace(" ", "-"), _TABLE, n=3, cutoff=0.7)
     raise UnknownDevice(name, tuple(close))
+
+
+def _source(known: str, capability: tuple[int, int] | None) -> str:
+    """Where the capability is stated."""
+    if capability is None:
+        return _AMD
+    page = _NVIDIA_LEGACY if capability < (7, 5) else _NVIDIA
+    return f"{page} ({_SAME_CHIP[known]}, same chip)" if known in _SAME_CHIP else page
 
 
 def _words(name: str) -> str:

@@ -78,3 +78,37 @@ def test_default_targets_have_three_forms() -> None:
     assert default_targets("llama") == ("q_proj", "v_proj")
     assert default_targets("gemma4") == r".*language_model\..*\.(q_proj|v_proj)"
     assert default_targets("phi3") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "prequantized"),
+    [
+        ("TechxGenus/Meta-Llama-3-8B-GPTQ", "meta-llama/Meta-Llama-3-8B", "gptq"),
+        ("someone/Qwen2.5-7B-Instruct-AWQ", "Qwen/Qwen2.5-7B-Instruct", "awq"),
+        ("/workspace/models/llama-3-8b", "meta-llama/Meta-Llama-3-8B", None),
+        ("deepcogito/cogito-v1-preview-llama-3B", "deepcogito/cogito-v1-preview-llama-3B", None),
+    ],
+)
+def test_copies_and_directories(name: str, model: str, prequantized: str | None) -> None:
+    row = catalogue.lookup(name)
+    assert row is not None
+    assert (row.name, row.prequantized) == (model, prequantized)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "someone/Meta-Llama-3-8B",
+        "someone/My-Meta-Llama-3-8B-GPTQ",
+        "someone/Meta-Llama-3-8B-BF16",
+        "someone/llama-3-8b",
+    ],
+)
+def test_names_that_could_be_another_model_are_unknown(name: str) -> None:
+    assert catalogue.lookup(name) is None
+
+
+def test_cogito_has_a_head_of_its_own() -> None:
+    found = resolve("deepcogito/cogito-v1-preview-llama-3B", base_dir=None)
+    assert found is not None
+    assert found.parameters == 3_606_752_256

@@ -46,3 +46,16 @@ def test_unknown_card_names_those_that_are_close() -> None:
 def test_other_names_are_refused(name: str) -> None:
     with pytest.raises(UnknownDevice, match="unknown GPU"):
         find(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("t4", "https://developer.nvidia.com/cuda-gpus"),
+        ("v100", "https://developer.nvidia.com/cuda-legacy-gpus"),
+        ("a10g", "https://developer.nvidia.com/cuda-gpus (A10, same chip)"),
+        ("mi300x", "https://www.amd.com/en/products/accelerators/instinct.html"),
+    ],
+)
+def test_capabilities_have_a_source(name: str, source: str) -> None:
+    assert find(name).source == source

@@ -72,6 +72,7 @@ def lookup(name: str) -> Row | None:
         for suffix, kind in _SUFFIXES:
             if given.endswith(suffix):
                 found, quantization = _find(given.removesuffix(suffix)), kind
+                found = found or (_copied(given.removesuffix(suffix)) if kind else None)
                 if found is not None:
                     break
     if found is None:
@@ -121,11 +122,21 @@ def _find(given: str) -> tuple[str, str] | None:
     if not title:
         return None
     published = _by_title().get(title)
+    here = organisation.count("/") > 0 or given.startswith(("/", ".", "~", "checkpoints/", "models/"))
+    if not published and here:
+        published = table["aliases"].get(f"unsloth/{title}")  # names that are short, as directories' names are
     if not published:
         return None
     if organisation in _MIRRORS or organisation == "meta-llama":
         return published, ", by mirror"
-    if organisation.count("/") or given.startswith(("/", ".", "~", "checkpoints/", "models/")):
+    if here:
         tail = "/".join(given.split("/")[-2:])
         return lowered.get(tail, published), ", by the directory's name"
     return None
+
+
+def _copied(given: str) -> tuple[str, str] | None:
+    """Another organisation's quantized copy, once its suffix is taken off: the rest is a model's name exactly."""
+    organisation, _, title = given.rpartition("/")
+    published = _by_title().get(title) if organisation and "/" not in organisation else None
+    return (published, ", by the name of a quantized copy") if published else None

@@ -7,6 +7,7 @@ import os
 _TIMEOUT_SECONDS = 10
 _MAX_BYTES = 16 << 20
 _MAX_REVISIONS = 20
+_LOCATIONS = frozenset(("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR"))
 
 
 class NoBaseline(Exception):
@@ -22,19 +23,24 @@ def text_of(path: str, text: str, given: str | None) -> tuple[str, str]:
     if given is not None:
         if given.startswith("-") or any(character.isspace() for character in given) or ":" in given:
             raise NoBaseline(f"no baseline: `{given}` is neither a file nor a git revision")
-        found = _show(path, given)
+        found = show(path, given)
         if found is None:
             raise NoBaseline(f"no baseline: `{given}` is neither a file nor a revision that has this file")
         return f"{path}@{given}", found
-    head = _show(path, "HEAD")
+    head = show(path, "HEAD")
+    if head is None and (former := _renamed(path)) is not None:
+        return former
     if head is None:
         raise NoBaseline("no baseline: the file is not in git (--baseline names one)")
     if not _same(head, text):
         return f"{path}@HEAD", head
-    for revision in _revisions(path):
-        earlier = _show(path, revision)
+    for revision, name in _revisions(path):
+        earlier = _show_from_root(path, revision, name)
         if earlier is not None and not _same(earlier, text):
             return f"{path}@{revision[:10]}", earlier
+    directory = os.path.dirname(os.path.abspath(path))
+    if (git(directory, "rev-parse", "--is-shallow-repository") or b"").strip() == b"true":
+        raise NoBaseline("no baseline: a shallow clone has one version of this file")
     raise NoBaseline("no baseline: git has one version of this file")
 
 
@@ -54,16 +60,46 @@ def _same(left: str, right: str) -> bool:
     return left.lstrip("\ufeff").split() == right.lstrip("\ufeff").split()
 
 
-def _show(path: str, revision: str) -> str | None:
+def show(path: str, revision: str) -> str | None:
+    """The text of a file as a revision has it under the same name; None where it has none."""
     directory, name = os.path.split(os.path.abspath(path))
     content = git(directory, "show", "--no-textconv", "--end-of-options", f"{revision}:./{name}")
     return None if content is None else content.decode("utf-8-sig", "replace")
 
 
-def _revisions(path: str) -> list[str]:
+def _show_from_root(path: str, revision: str, name: str) -> str | None:
+    content = git(
+        os.path.dirname(os.path.abspath(path)), "show", "--no-textconv", "--end-of-options", f"{revision}:{name}"
+    )
+    return None if content is None else content.decode("utf-8-sig", "replace")
+
+
+def _renamed(path: str) -> tuple[str, str] | None:
+    """The file as HEAD has it under the name that the index renamed to this one; None where it was not renamed."""
     directory, name = os.path.split(os.path.abspath(path))
-    listed = git(directory, "log", "-n", str(_MAX_REVISIONS), "--format=%H", "HEAD", "--", f"./{name}")
-    return [] if listed is None else listed.decode("ascii", "replace").split()
+    prefix = git(directory, "rev-parse", "--show-prefix")
+    listed = git(
+        directory, "diff", "--cached", "-z", "--find-renames", "--name-status", "--diff-filter=R", "HEAD", "--"
+    )
+    if prefix is None or not listed:
+        return None
+    here = os.fsdecode(prefix.rstrip(b"\n")) + name
+    parts = [os.fsdecode(part) for part in listed.split(b"\0")]
+    for old, new in zip(parts[1::3], parts[2::3], strict=False):
+        if new == here and (text := _show_from_root(path, "HEAD", old)) is not None:
+            return f"{old}@HEAD", text
+    return None
+
+
+def _revisions(path: str) -> list[tuple[str, str]]:
+    """The commits that changed the file, latest first, each with the file's name then, from the repository's root."""
+    directory, name = os.path.split(os.path.abspath(path))
+    log = ("log", "-n", str(_MAX_REVISIONS), "--follow", "--name-only", "--format=%x00%H", "HEAD", "--", f"./{name}")
+    listed = git(directory, "-c", "core.quotePath=false", *log)
+    if listed is None:
+        return []
+    commits = (os.fsdecode(entry).split("\n") for entry in listed.split(b"\0"))
+    return [(lines[0], lines[2]) for lines in commits if len(lines) > 2 and lines[2]]
 
 
 def git(directory: str, *arguments: str) -> bytes | None:
@@ -71,7 +107,8 @@ def git(directory: str, *arguments: str) -> bytes | None:
     import subprocess
 
     environment = {
-        **os.environ,
+        # A hook's GIT_DIR and GIT_INDEX_FILE are relative to a place that is not the file's folder.
+        **{name: value for name, value in os.environ.items() if name not in _LOCATIONS},
         "GIT_OPTIONAL_LOCKS": "0",
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_PAGER": "cat",

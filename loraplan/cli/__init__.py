@@ -16,6 +16,7 @@ from loraplan import __version__
 COMMANDS = {
     "check": "Check configs and report what is wrong at its line.",
     "show": "Show what a config will really train, and where every value comes from.",
+    "diff": "Show what changed between two configs: in effect, and field by field.",
     "explain": "Print a rule's page: what it reports, why, and on what evidence.",
     "rules": "List every rule.",
     "models": "List the base models whose architecture is known offline.",

@@ -38,6 +38,12 @@ EXTRA: dict[str, dict[str, Any]] = {
     "gpt_bigcode-multi-head": {"model_type": "gpt_bigcode", "multi_query": False, "n_inner": 1024},
     "glm_moe_dsa": {"model_type": "glm_moe_dsa", "first_k_dense_replace": 1, "index_topk_pattern": "FSF"},
     "glm_moe_dsa-every-second": {"model_type": "glm_moe_dsa", "first_k_dense_replace": 1, "index_topk_freq": 2},
+    "gemma3n_text": {
+        "model_type": "gemma3n_text",
+        "num_hidden_layers": 3,
+        "num_kv_shared_layers": 1,
+        "layer_types": ["full_attention", "sliding_attention", "full_attention"],
+    },
     "gemma4_text": {"model_type": "gemma4_text", "attention_bias": True},
     "gemma4_text-experts": {
         "model_type": "gemma4_text",

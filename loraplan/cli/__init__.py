@@ -20,6 +20,7 @@ COMMANDS = {
     "explain": "Print a rule's page: what it reports, why, and on what evidence.",
     "rules": "List every rule.",
     "models": "List the base models whose architecture is known offline.",
+    "server": "Run the language server, for editors.",
     "completion": "Print a shell's completion script.",
 }
 INTERRUPTED = 130

@@ -18,10 +18,11 @@ LAYERS = [
     {"loraplan.formats", "loraplan.derived"},
     {"loraplan.rule"},
     {"loraplan.result", "loraplan.context", "loraplan.select", "loraplan.suppression", "loraplan.baseline"},
-    {"loraplan.settings", "loraplan.versions", "loraplan.discover", "loraplan.failure", "loraplan.run"},
+    {"loraplan.settings", "loraplan.versions", "loraplan.discover", "loraplan.failure", "loraplan.run",
+     "loraplan.atomic", "loraplan.fingerprint", "loraplan.accepted"},
     {"loraplan.engine"},
     {"loraplan.report", "loraplan.api", "loraplan.schema"},
-    {"loraplan.cli", "loraplan.__main__"},
+    {"loraplan.cli", "loraplan.__main__", "loraplan.server"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 RULES_MAY_IMPORT = {
@@ -31,7 +32,7 @@ RULES_MAY_IMPORT = {
 }  # fmt: skip
 TRAINING_ONLY = {"torch", "transformers", "peft", "bitsandbytes", "accelerate", "trl", "datasets"}
 DEPENDENCIES = {"click", "yaml", "rich", "pydantic", "tree_sitter", "tree_sitter_bash",
-                "tree_sitter_toml", "huggingface_hub"}  # fmt: skip
+                "tree_sitter_toml", "huggingface_hub", "pygls", "lsprotocol"}  # fmt: skip
 
 
 def _modules(folder: str) -> Iterator[tuple[str, Path]]:

@@ -8,6 +8,7 @@ squared; what that cannot express is refused.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -31,7 +32,9 @@ class Pattern:
         plain = source.replace("0-9", "")
         self.digits = any(c.isdigit() for c in plain) and any(c.isdigit() for c in re.sub(r"\{\d*,?\d*\}", "", plain))
         try:
-            compiled = re.compile(source)
+            with warnings.catch_warnings():  # `[[` compiles, with a warning about syntax to come
+                warnings.simplefilter("ignore")
+                compiled = re.compile(source)
         except (re.error, RecursionError, OverflowError) as error:
             raise BadPattern(str(error) or "too deeply nested") from None
         self._match: Callable[[str], object] = compiled.fullmatch
@@ -58,7 +61,9 @@ def _bounded(source: str) -> Callable[[str], bool]:
     from re import _parser  # type: ignore[attr-defined]
 
     try:
-        tree = list(_parser.parse(source))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = list(_parser.parse(source))
         _steps(tree, frozenset((0,)), "a")
     except RecursionError:
         raise BadPattern("too deeply nested") from None

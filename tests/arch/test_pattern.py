@@ -57,3 +57,8 @@ def test_which_patterns_tell_digits_apart(pattern: str, digits: bool) -> None:
 def test_plain_names() -> None:
     assert is_plain("model.layers.0.self_attn.q_proj")
     assert not is_plain("q_proj|v_proj")
+
+
+@pytest.mark.parametrize("source", ["[[a]b", "[[a]*.*.*.*b"])
+def test_syntax_that_python_may_give_another_meaning_warns_nobody(source: str) -> None:
+    assert Pattern(source).fullmatch("ab")

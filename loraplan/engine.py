@@ -65,13 +65,19 @@ class Checker:
         return self._finder.of(path if os.path.isdir(path) else os.path.dirname(os.path.abspath(path)))
 
     def registry(self, settings: Settings) -> Registry:
-        """The rules that the settings' packages offer; raises SettingsError."""
-        if settings.packages not in self._registries:
+        """The rules that the settings' packages and folder offer; raises SettingsError."""
+        key = (*settings.packages, settings.rules_dir or "")
+        if key not in self._registries:
+            where = settings.path or "settings"
+            if settings.rules_dir is not None and not _is_here(settings.directory):
+                message = "its code runs only for a project that the working directory is in; --isolated leaves it out"
+                raise SettingsError(where, "rules-dir", message)
             try:
-                self._registries[settings.packages] = Registry(settings.packages)
+                self._registries[key] = Registry(settings.packages, settings.rules_dir)
             except BadPackage as error:
-                raise SettingsError(settings.path or "settings", "rule-packages", str(error)) from error
-        return self._registries[settings.packages]
+                setting = "rules-dir" if str(error).startswith("rule file") else "rule-packages"
+                raise SettingsError(where, setting, str(error)) from error
+        return self._registries[key]
 
     def prepare(self, settings: Settings) -> None:
         """Load the selected rules and look up the inputs that are the same for all files; raises SettingsError."""
@@ -240,6 +246,12 @@ class Checker:
                 raise SettingsError(where, f"rules.{name}", str(error)) from error
             found[code] = check_options(given, registry.load(code).options, f"rules.{name}", where)
         return found
+
+
+def _is_here(directory: str) -> bool:
+    """Whether the working directory is a project's folder or below it."""
+    root, here = os.path.realpath(directory), os.path.realpath(os.getcwd())
+    return here == root or here.startswith(root.rstrip(os.sep) + os.sep)
 
 
 def _silence(

@@ -31,7 +31,7 @@ class BadPackage(Exception):
 class Registry:
     """The rules of some packages by code. Tables are read at once, a rule's module only when it is asked for."""
 
-    def __init__(self, packages: Iterable[str]) -> None:
+    def __init__(self, packages: Iterable[str], directory: str | None = None) -> None:
         self._modules: dict[str, str] = {}
         self._loaded: dict[str, Rule] = {}
         self._preview: dict[str, bool] = {}
@@ -52,8 +52,39 @@ class Registry:
             if (preview := getattr(found, "PREVIEW", None)) is not None:
                 self._preview.update((code, code in preview) for code in table)
             self.when.update(getattr(found, "WHEN", {}))
+        if directory is not None:
+            self._add_files(directory)
         self.codes: tuple[str, ...] = tuple(sorted(self._modules))
         self.names: dict[str, str] = {self.name(code): code for code in self.codes}
+
+    def _add_files(self, directory: str) -> None:
+        """The rules of a folder: every file not beginning with an underscore, imported to learn its code."""
+        import os
+        import sys
+        from hashlib import sha256
+        from importlib.util import module_from_spec, spec_from_file_location
+
+        base = f"loraplan_rules_dir_{sha256(os.fsencode(directory)).hexdigest()[:12]}"
+        for file in sorted(os.listdir(directory)):
+            if not file.endswith(".py") or file.startswith("_"):
+                continue
+            path, name = os.path.join(directory, file), f"{base}.{file[:-3]}"
+            spec = spec_from_file_location(name, path)
+            assert spec is not None
+            assert spec.loader is not None
+            module = module_from_spec(spec)
+            try:
+                spec.loader.exec_module(module)
+            except Exception as error:
+                raise BadPackage(f"rule file `{path}`: {type(error).__name__}: {error}") from error
+            rule = getattr(module, "check", None)
+            if not isinstance(rule, Rule):
+                raise BadPackage(f"rule file `{path}`: its `check` is no rule")
+            if rule.code in self._modules:
+                raise BadPackage(f"rule file `{path}` redefines {rule.code}")
+            sys.modules[name] = module
+            self._modules[rule.code] = name
+            self._loaded[rule.code] = rule
 
     def name(self, code: str) -> str:
         """A rule's name, which is its module's name with dashes."""

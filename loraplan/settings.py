@@ -41,6 +41,8 @@ class Settings:
     gpu: str | None = None
     dataset_size: int | None = None
     packages: tuple[str, ...] = ("loraplan_rules",)
+    rules_dir: str | None = None
+    """A folder of rules, one a file, inside the project."""
 
     @property
     def directory(self) -> str:
@@ -76,6 +78,7 @@ _KEYS = {
     "gpu": "a string",
     "dataset-size": "a positive whole number",
     "rule-packages": "a list of importable packages",
+    "rules-dir": "a folder inside the project",
 }
 
 
@@ -181,6 +184,13 @@ def parse(data: dict[str, Any], path: str, prefix: str = "") -> Settings:
                 if not isinstance(value, str) or not value:
                     raise expected
                 values[key] = value
+            case "rules-dir":
+                if not isinstance(value, str) or not value:
+                    raise expected
+                folder = _inside(value, os.path.dirname(os.path.abspath(path)))
+                if folder is None:
+                    raise fail(key, f"expected {_KEYS[key]}, found {value!r}")
+                values["rules_dir"] = folder
             case "dataset-size":
                 if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
                     raise expected
@@ -225,6 +235,12 @@ def check_options(given: dict[str, Any], defaults: dict[str, Any], key: str, pat
         if not fits:
             raise SettingsError(path, f"{key}.{name}", f"expected a value like {default!r}, found {value!r}")
     return {name: tuple(value) if isinstance(defaults[name], tuple) else value for name, value in given.items()}
+
+
+def _inside(value: str, project: str) -> str | None:
+    """The real path of a folder, where it lies below the project's own, links followed."""
+    root, folder = os.path.realpath(project), os.path.realpath(os.path.join(project, value))
+    return folder if os.path.isdir(folder) and os.path.commonpath((root, folder)) == root else None
 
 
 def _is_strings(value: object) -> bool:

@@ -14,7 +14,6 @@ from loraplan.result import Diagnostic, FileResult, Recognised, Skipped
 from loraplan.rule import Finding, Rule, Skip
 from loraplan.select import Registry
 
-
 _NOTICED: dict[str, Callable[[Reading], Sized]] = {
     "key-issue": lambda reading: reading.key_issues,
     "value-issue": lambda reading: reading.value_issues,
@@ -45,8 +44,9 @@ def applies(conditions: tuple[str, ...], reading: Reading) -> bool:
     """Whether any condition holds of a run.
 
     `adapter.use_dora`: the field has a value that is neither false nor empty; `adapter.bias!=none`: it has another
-    value than this; `schedule.name==constant`: it has this one, in any case; `explicit:adapter.r`, `absent:adapter.r`: it is
-    written, or not; `format:NAME`, `text:WORD`: of the file; `key-issue`, `value-issue`, `problem`: the reader noticed one.
+    value than this; `schedule.name==constant`: it has this one, in any case; `explicit:adapter.r`,
+    `absent:adapter.r`: it is written, or not; `format:NAME`, `text:WORD`: of the file; `key-issue`, `value-issue`,
+    `problem`: the reader noticed one.
     """
     for condition in conditions:
         if condition.startswith("text:"):

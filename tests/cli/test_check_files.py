@@ -104,3 +104,16 @@ def test_a_file_that_is_no_baseline_is_exit_code_2(
     code, out, err = run(capsys, "bad.yml", *ONLY, "--baseline-findings", "accepted.json")
     assert (code, out) == (2, "")
     assert "accepted.json: " in err
+
+
+def test_named_files_that_are_no_configs_are_passed_over(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "package.json").write_text('{"name": "lora"}')
+    (project / "setup.py").write_text("import lora\n")
+    (project / "loraplan.toml").write_text('exclude = ["old.yml"]\n')
+    (project / "old.yml").write_text(BAD)
+    others = ("package.json", "setup.py", "old.yml")
+    assert run(capsys, *others, *ONLY, "--only-configs")[0] == 0
+    code, out, _ = run(capsys, "bad.yml", *others, *ONLY, "--only-configs")
+    assert (code, out.count("ALP001")) == (1, 1)
+    assert run(capsys, "missing.yml", *ONLY, "--only-configs")[0] == 2
+    assert run(capsys, "package.json", *ONLY)[0] == 2

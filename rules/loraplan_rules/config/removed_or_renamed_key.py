@@ -149,7 +149,7 @@ def _use(issue: KeyIssue) -> str | None:
     """What to write instead; a ratio keeps its value under the new key."""
     if issue.suggestion and issue.suggestion.startswith("warmup_steps:"):
         return "warmup_steps"
-    return issue.suggestion
+    return one_line(issue.suggestion) if issue.suggestion else None
 
 
 def _fix(issue: KeyIssue) -> Fix | None:

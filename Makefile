@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 .PHONY: demo test clean
 
 demo: $(VENV)/.installed ## set up, then check an example config offline
+	@$(BIN)/python -m compileall -q loraplan rules trainer # an installed wheel has its bytecode; so should a checkout
 	-$(BIN)/loraplan check examples/qlora.yml
 	@echo
 	$(BIN)/loraplan show examples/qlora.yml
@@ -24,7 +25,6 @@ $(VENV)/bin/python:
 
 $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
-	$(BIN)/python -m compileall -q loraplan rules trainer # an installed wheel has its bytecode; so should a checkout
 	@touch $@
 
 $(VENV)/.installed-test: pyproject.toml $(VENV)/.installed

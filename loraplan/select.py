@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
+from typing import Any
 
 from loraplan.rule import Rule
 
@@ -60,9 +63,7 @@ class Registry:
     def _add_files(self, directory: str) -> None:
         """The rules of a folder: every file not beginning with an underscore, imported to learn its code."""
         import os
-        import sys
         from hashlib import sha256
-        from importlib.util import module_from_spec, spec_from_file_location
 
         base = f"loraplan_rules_dir_{sha256(os.fsencode(directory)).hexdigest()[:12]}"
         for file in sorted(os.listdir(directory)):
@@ -101,7 +102,7 @@ class Registry:
     def load(self, code: str) -> Rule:
         """The rule of a code, imported on first use."""
         if code not in self._loaded:
-            rule = import_module(self._modules[code]).check
+            rule = _module(self._modules[code]).check
             assert isinstance(rule, Rule), f"{self._modules[code]}.check is no rule"
             self._loaded[code] = rule
         return self._loaded[code]
@@ -148,6 +149,28 @@ class Registry:
         known = {word.lower(): word for word in words}
         close = get_close_matches(text.lower(), known, n=1, cutoff=0.6)
         return known[close[0]] if close else None
+
+
+def _module(name: str) -> Any:
+    """A rule's module. Asking every finder where each of some fifty files is would be a third of loading them."""
+    if (module := sys.modules.get(name)) is not None:
+        return module
+    top, _, rest = name.partition(".")
+    folder = next(iter(getattr(sys.modules.get(top), "__path__", ())), "")
+    spec = spec_from_file_location(name, f"{folder}/{rest.replace('.', '/')}.py") if folder else None
+    if spec is None or spec.loader is None:
+        return import_module(name)
+    module = module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except FileNotFoundError:  # in an archive, or compiled only
+        del sys.modules[name]
+        return import_module(name)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
 
 
 class Selection:

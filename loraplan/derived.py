@@ -134,13 +134,16 @@ def coverage(plan: Plan, matched: Matched | None = None) -> Coverage:
 
 
 def effective_batch(plan: Plan) -> int | None:
-    """Examples per optimizer step over all devices; one device is assumed where none is stated."""
+    """Examples per optimizer step over all devices; one device is assumed where none is stated.
+
+    None where the accumulation is not known: each framework's reader fills in its default, so none means unreadable.
+    """
     batch = plan.batch
     if batch.global_batch_size is not None:
         return batch.global_batch_size
-    if batch.micro_batch_size is None:
+    if batch.micro_batch_size is None or batch.gradient_accumulation_steps is None:
         return None
-    return batch.micro_batch_size * (batch.gradient_accumulation_steps or 1) * (plan.distributed.devices or 1)
+    return batch.micro_batch_size * max(batch.gradient_accumulation_steps, 1) * (plan.distributed.devices or 1)
 
 
 def total_steps(plan: Plan, examples: int | None = None) -> int | None:

@@ -176,3 +176,7 @@ def test_names_across_families(model: str, name: str, expected: tuple[str, ...])
     assert arch is not None
     assert equivalents(name, arch) == expected
     assert set(expected) <= set(leaves(arch))
+
+
+def test_an_unreadable_accumulation_leaves_the_batch_unknown() -> None:
+    assert effective_batch(build({"batch.micro_batch_size": 4})) is None

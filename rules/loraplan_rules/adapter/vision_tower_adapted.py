@@ -63,6 +63,7 @@ No options.
 - Runs that say they want images: a processor, image columns or folders, a data set or output folder named after images,
   `FastVisionModel`, a vision trainer.
 - Frameworks that freeze the tower themselves: LLaMA-Factory and ms-swift by default, Unsloth by its own switches.
+- Llama 3.2 Vision, Llama 4 and Qwen3.5 in text-only runs: `AutoModelForCausalLM` loads their language model alone.
 - Adapters that are trained already, frameworks with LoRA layers of their own, and models whose architecture is unknown.
 
 ## Fix safety
@@ -73,6 +74,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from loraplan.arch.text import text_model
 from loraplan.derived import is_lora, listed
 from loraplan.formats.targets import judgeable, trained
 from loraplan.plan import Plan
@@ -111,7 +113,7 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
     if reading.facts.get("trained_adapter") or plan.model.task == "vision_language" or _wants_images(plan, ctx):
         return
     arch = ctx.arch
-    if not arch.multimodal:
+    if not text_model(arch).multimodal:  # the towers are not even loaded
         return
     inside = [m for m in ctx.matched.modules if m.part in _TOWERS]
     if not inside:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +14,9 @@ from loraplan.engine import Checker, Overrides
 from loraplan.report import FORMATS, Format, render
 from loraplan.result import FileResult, Outcome
 from loraplan.rule import SEVERITIES, Severity
+
+if TYPE_CHECKING:
+    from loraplan.cli.fixes import Fixer
 
 
 @click.command()
@@ -29,6 +33,9 @@ from loraplan.rule import SEVERITIES, Severity
 @click.option("-o", "--output-file", metavar="FILE", help="Write the report there, in one step.")
 @click.option("--baseline-findings", metavar="FILE", help="Report only findings that are not in this file.")
 @click.option("--write-baseline-findings", metavar="FILE", help="Accept today's findings: write them there.")
+@click.option("--fix", is_flag=True, help="Write the safe fixes into the files.")
+@click.option("--unsafe-fixes", is_flag=True, help="With --fix or --diff: also those that change the training.")
+@click.option("--diff", "show_diff", is_flag=True, help="Print what --fix would change, and write nothing.")
 @click.option("--select", type=CODES, help="Only these rules: codes, prefixes or names, comma-separated; ALL for all.")
 @click.option("--extend-select", type=CODES, help="These rules too.")
 @click.option("--ignore", type=CODES, help="Not these rules.")
@@ -64,6 +71,9 @@ def command(
     output_file: str | None,
     baseline_findings: str | None,
     write_baseline_findings: str | None,
+    fix: bool,
+    unsafe_fixes: bool,
+    show_diff: bool,
     select: tuple[str, ...] | None,
     extend_select: tuple[str, ...] | None,
     ignore: tuple[str, ...] | None,
@@ -96,7 +106,8 @@ def command(
         Overrides(select, extend_select or (), ignore or (), preview, settings, isolated),
     )
     outcome = Outcome(exit_zero=exit_zero)
-    _check(checker, outcome, paths or (".",), stdin_filename, config_format, only_configs, fail_on)
+    fixer = _fixer(checker, fix, unsafe_fixes, show_diff, verbose)
+    _check(checker, outcome, paths or (".",), stdin_filename, config_format, only_configs, fail_on, fixer)
     look = style(color, verbose=verbose, quiet=quiet, statistics=statistics)
     if write_baseline_findings is not None:
         from loraplan.accepted import written
@@ -110,12 +121,27 @@ def command(
     lines = list(render(outcome, form, look))
     if output_file is not None:
         _write(output_file, "".join(f"{line}\n" for line in lines))
-    elif lines:
-        click.echo("\n".join(lines), color=look.color)
+    elif lines and not show_diff:
+        # Fixed text from standard input has standard output to itself.
+        click.echo("\n".join(lines), color=look.color, err=fixer is not None and "-" in paths)
     if not outcome.files and not only_configs:
         click.echo(f"warning: no training config found in {', '.join(paths or ('.',))}", err=True)
     print_failures(outcome, color, verbose)
+    if fixer is not None:
+        fixer.say(len(outcome.diagnostics), quiet=quiet, out=form == "text" and "-" not in paths)
+        if show_diff:
+            ctx.exit(2 if outcome.failures else int(fixer.would and not exit_zero))
     ctx.exit(outcome.exit_code)
+
+
+def _fixer(checker: Checker, fix: bool, unsafe: bool, diff: bool, verbose: bool) -> Fixer | None:
+    if not fix and not diff:
+        if unsafe:
+            raise click.UsageError("--unsafe-fixes needs --fix or --diff")
+        return None
+    from loraplan.cli.fixes import Fixer
+
+    return Fixer(checker, unsafe, diff, verbose)
 
 
 def _accept(outcome: Outcome, path: str, quiet: bool) -> None:
@@ -147,6 +173,7 @@ def _check(
     config_format: str | None,
     only_configs: bool,
     fail_on: Severity | None,
+    fixer: Fixer | None,
 ) -> None:
     from loraplan.discover import may_be_config, targets
     from loraplan.settings import SettingsError
@@ -161,7 +188,10 @@ def _check(
     for target in targets(paths, lambda path: checker.settings_for(path).excludes(path)):
         result: FileResult | None
         if target.path == "-":
-            result = checker.check_stdin(stdin_filename, config_format)
+            if fixer is None:
+                result = checker.check_stdin(stdin_filename, config_format)
+            else:
+                result = fixer.stdin(stdin_filename, config_format)
         elif not only_configs or not target.named or not os.path.exists(target.path):
             result = checker.check(target.path, format_name=config_format, named=target.named)
         elif may_be_config(target.path) and not checker.settings_for(target.path).excludes(target.path):
@@ -171,4 +201,6 @@ def _check(
         if result is None:
             outcome.unrecognised += 1
         else:
+            if fixer is not None and target.path != "-":
+                result = fixer.file(target.path, result, config_format)
             outcome.files.append(result)

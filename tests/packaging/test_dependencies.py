@@ -29,7 +29,7 @@ LAYERS = [
         "loraplan.accepted",
     },
     {"loraplan.engine"},
-    {"loraplan.report", "loraplan.api", "loraplan.schema"},
+    {"loraplan.report", "loraplan.api", "loraplan.schema", "loraplan.fixing"},
     {"loraplan.cli", "loraplan.__main__", "loraplan.server"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

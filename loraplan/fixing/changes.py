@@ -1,0 +1,275 @@
+"""Changes of fields as edits of one run's file: every way of making a fix, the most natural first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice, product
+from typing import Any
+
+from loraplan.document import Document, Entry, Mapping, Scalar, Span, find
+from loraplan.document.edit import CannotEditError, Edit
+from loraplan.document.structure import (
+    Place,
+    insert,
+    place_of_key,
+    place_of_value,
+    remove,
+    rename,
+    usable,
+)
+from loraplan.fixing.rewrite import rewrite
+from loraplan.fixing.spelling import spellings
+from loraplan.fixing.translate import Drop, Write, translations
+from loraplan.formats.reading import Reading
+from loraplan.formats.values import scalar_value
+from loraplan.origin import Default, Explicit
+from loraplan.plan import ordered_names
+from loraplan.rule import Change, Fix, Remove, RenameKey, Set
+
+_MOST = 32
+"""Ways of making a fix that are tried."""
+
+
+def ways(reading: Reading, fix: Fix) -> Iterator[list[Edit]]:
+    """Lists of edits that may make a fix; raises CannotEditError where a change cannot be written at all."""
+    written = _merged(reading, fix.changes)
+    gone = _gone(reading, written)
+    for chosen in islice(product(*(list(_one(reading, change, gone)) for change in written)), _MOST):
+        yield list(dict.fromkeys(edit for edits in chosen for edit in edits))
+
+
+def _merged(reading: Reading, changes: tuple[Change, ...]) -> list[Change]:
+    """The changes without a removal whose key another change writes anew."""
+    kept: list[Change] = []
+    sets = [change for change in changes if isinstance(change, Set)]
+    for change in changes:
+        origin = reading.explicit(change.field) if isinstance(change, Remove) else None
+        if origin is not None and any(
+            _key_of(reading, other.field) == ".".join(map(str, origin.key_path)) for other in sets
+        ):
+            continue
+        kept.append(change)
+    return kept
+
+
+def _gone(reading: Reading, changes: list[Change]) -> frozenset[Span]:
+    """The keys that the changes take away, beside which nothing is written."""
+    spans: set[Span] = set()
+    for change in changes:
+        if isinstance(change, Remove):
+            origin = reading.explicit(change.field)
+            spans.update([origin.key_span] if origin is not None and origin.key_span else [])
+        elif isinstance(change, Set):
+            other_keys = translations(reading, change.field, change.value)
+            ways_known = other_keys if isinstance(other_keys, tuple) else ()
+            for operation in (operation for way in ways_known for operation in way):
+                if isinstance(operation, Drop):
+                    holder, leaf = _section(reading, operation.key)
+                    entry = holder.entry(leaf) if holder is not None else None
+                    spans.update([entry.key.span] if entry is not None else [])
+    return frozenset(spans)
+
+
+def _key_of(reading: Reading, field: str) -> str | None:
+    return reading.keys.get(field)
+
+
+def _one(reading: Reading, change: Change, gone: frozenset[Span]) -> Iterator[list[Edit]]:
+    match change:
+        case Set(field=field, value=value):
+            found = translations(reading, field, value)
+            if isinstance(found, str):
+                raise CannotEditError(found)
+            if found is None:
+                yield from _set(reading, field, value, gone)
+                return
+            reason: CannotEditError | None = None
+            for operations in found:
+                try:
+                    parts = [list(_operation(reading, field, operation, gone)) for operation in operations]
+                except CannotEditError as error:
+                    reason = reason or error
+                    continue
+                for chosen in product(*parts):
+                    yield [edit for edits in chosen for edit in edits]
+            if reason is not None:
+                raise reason
+        case Remove(field=field):
+            place = _written(reading, field)
+            if place is None:
+                raise CannotEditError("it is not written in the file")
+            yield remove(reading.document, place.holder, place.entry)
+        case RenameKey():
+            yield from _rename(reading, change)
+
+
+def _rename(reading: Reading, change: RenameKey) -> Iterator[list[Edit]]:
+    document = reading.document
+    place = place_of_key(document, change.span)
+    if place is None:
+        raise CannotEditError("the key is not written as a key of its own")
+    key = change.key
+    if document.syntax == "shell":
+        issue = next((issue for issue in reading.key_issues if issue.span == change.span), None)
+        if issue is not None and issue.suggestion and issue.suggestion.partition(": ")[0].endswith("." + key):
+            key = issue.suggestion.partition(": ")[0]
+    renamed = rename(document, place.holder, place.entry, key)
+    if change.value is None:
+        yield [renamed]
+        return
+    value: Any = change.value
+    if isinstance(value, str):
+        value = scalar_value(Scalar(value, Span(0, 0)), "yaml-1.2")
+    for edits in rewrite(document, place.entry, value):
+        yield [renamed, *edits]
+
+
+def _written(reading: Reading, field: str) -> Place | None:
+    """Where a field stands in the file, with its key."""
+    document = reading.document
+    origin = reading.explicit(field)
+    if origin is not None:
+        if origin.shared:
+            raise CannotEditError("the value also serves other places")
+        place = place_of_key(document, origin.key_span) if origin.key_span else place_of_value(document, origin.span)
+        if place is None:
+            raise CannotEditError("the value has no key of its own in the file")
+        return place
+    issue = next((issue for issue in reading.value_issues if issue.field == field), None)
+    if issue is not None:
+        return place_of_value(document, issue.span)
+    return None
+
+
+def _set(reading: Reading, field: str, value: Any, gone: frozenset[Span]) -> Iterator[list[Edit]]:
+    place = _written(reading, field)
+    if place is not None:
+        yield from _values(reading, place, value)
+        return
+    origin = reading.origins.get(field)
+    keys = [origin.key] if isinstance(origin, Default) and origin.key else []
+    keys += [reading.keys[field]] if field in reading.keys else []
+    if not keys:
+        raise CannotEditError(f"{reading.format} has no key for {field}")
+    yield from _first(_write(reading, field, key, value, gone) for key in dict.fromkeys(keys))
+
+
+def _values(reading: Reading, place: Place, value: Any) -> Iterator[list[Edit]]:
+    """The value itself, or its negation under a key that turns the thing off."""
+    yield from rewrite(reading.document, place.entry, value)
+    if isinstance(value, bool):
+        yield from rewrite(reading.document, place.entry, not value)
+
+
+def _first(several: Iterator[Iterator[list[Edit]]]) -> Iterator[list[Edit]]:
+    """All ways of all, or the first reason where there is none."""
+    reason: CannotEditError | None = None
+    some = False
+    for one in several:
+        try:
+            for edits in one:
+                some = True
+                yield edits
+        except CannotEditError as error:
+            reason = reason or error
+    if not some and reason is not None:
+        raise reason
+
+
+def _operation(reading: Reading, field: str, operation: Write | Drop, gone: frozenset[Span]) -> Iterator[list[Edit]]:
+    if isinstance(operation, Write):
+        yield from _write(reading, field, operation.key, operation.value, gone)
+        return
+    holder, leaf = _section(reading, operation.key)
+    entry = holder.entry(leaf) if holder is not None else None
+    if holder is None or entry is None:
+        yield []
+        return
+    place = place_of_key(reading.document, entry.key.span)
+    if place is None:
+        raise CannotEditError("the value has no key of its own in the file")
+    yield remove(reading.document, place.holder, place.entry)
+
+
+def _section(reading: Reading, key: str) -> tuple[Mapping | None, str]:
+    prefix, _, leaf = key.rpartition(".")
+    section = reading.sections.get(prefix)
+    if section is None and "" in reading.sections:
+        found = find(reading.sections[""], tuple(prefix.split("."))) if prefix else None
+        section = found if isinstance(found, Mapping) else None
+    return section, leaf
+
+
+def _write(reading: Reading, field: str, key: str, value: Any, gone: frozenset[Span]) -> Iterator[list[Edit]]:
+    """Give a dotted key a value: in its place where it is written, else beside its nearest sibling."""
+    document = reading.document
+    section, leaf = _section(reading, key)
+    if document.syntax == "shell" and isinstance(reading.root, Mapping):
+        section, leaf = reading.root, key
+    if section is None:
+        raise CannotEditError(f"the file has no section {key.rpartition('.')[0]}")
+    entry = section.entry(leaf)
+    if entry is not None:
+        place = place_of_key(document, entry.key.span)
+        if place is None:
+            raise CannotEditError("the value has no key of its own in the file")
+        yield from rewrite(document, place.entry, value)
+        return
+    if section.shared:
+        raise CannotEditError("its section also serves other places")
+    holder, sibling = _sibling(reading, section, field, gone)
+    for written in spellings(value, document.syntax, _like(document, holder, value)):
+        yield insert(document, holder, sibling, leaf, written)
+
+
+def _like(document: Document, holder: Mapping, value: Any) -> str:
+    """An existing value of the same kind, as the example for the new one's spelling."""
+    if isinstance(value, bool):
+        for entry in holder.entries:
+            if isinstance(entry.value, Scalar) and entry.value.style == "plain" and not entry.value.shared:
+                written = document.text[entry.value.span.start : entry.value.span.end]
+                if written.lower() in ("true", "false"):
+                    return written
+    elif isinstance(value, str | tuple):
+        wanted: type = Scalar
+        for entry in holder.entries:
+            if isinstance(entry.value, wanted) and not entry.value.shared:
+                written = document.text[entry.value.span.start : entry.value.span.end]
+                if written[:1] in ("'", '"'):
+                    return written[0]
+    return ""
+
+
+def _sibling(reading: Reading, section: Mapping, field: str, gone: frozenset[Span]) -> tuple[Mapping, Entry]:
+    """The entry in the file that a new key is written behind: of the same part of the Plan, the nearest before it."""
+    document = reading.document
+    known: dict[Span, str] = {}
+    for name, origin in reading.origins.items():
+        if isinstance(origin, Explicit) and origin.key_span is not None:
+            known.setdefault(origin.key_span, name)
+    order = {name: number for number, name in enumerate(ordered_names())}
+    at, part = order.get(field, 0), field.partition(".")[0]
+    best: tuple[tuple[int, int, int], Place] | None = None
+    for number, entry in enumerate(section.entries):
+        if entry.key.shared or entry.value.shared or entry.key.span in gone:
+            continue
+        if document.syntax == "shell" and not _within(entry.key.span, reading.root.span):
+            continue
+        place = place_of_key(document, entry.key.span)
+        if place is None or not usable(document, place.holder, place.entry):
+            continue
+        stands = known.get(entry.key.span)
+        if stands is not None and stands.partition(".")[0] == part:
+            away = at - order[stands]
+            score = (0, 0 if away > 0 else 1, abs(away))
+        else:
+            score = (1, 0, -number)
+        if best is None or score < best[0]:
+            best = score, place
+    if best is None:
+        raise CannotEditError("there is no key beside which it could be written")
+    return best[1].holder, best[1].entry
+
+
+def _within(inner: Span, outer: Span) -> bool:
+    return outer.start <= inner.start and inner.end <= outer.end

@@ -1,0 +1,98 @@
+"""The proof of a fix: the file is read again, and only the fields that it names may differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from loraplan.document import Span
+from loraplan.document.edit import Edit
+from loraplan.document.structure import unchanged_elsewhere
+from loraplan.formats.reading import Reading
+from loraplan.origin import Explicit
+from loraplan.plan import get, ordered_names
+from loraplan.rule import Fix, Remove, RenameKey, Set
+
+
+def ranges(edits: Iterable[Edit]) -> list[Span]:
+    """Where the edits' texts stand in the result."""
+    found, shift = [], 0
+    for span, text in sorted(edits):
+        found.append(Span(span.start + shift, span.start + shift + len(text)))
+        shift += len(text) - (span.end - span.start)
+    return found
+
+
+def objection(before: list[Reading], after: list[Reading], index: int, fix: Fix, edits: list[Edit]) -> str | None:
+    """Why a result is not what the fix says, or None; `index` is the run that the fix is for."""
+    if [reading.format for reading in before] != [reading.format for reading in after]:
+        return "the file would be read as something else"
+    new = ranges(edits)
+    if not unchanged_elsewhere(before[0].document, after[0].document, (edit.span for edit in edits), new):
+        return "something else in the file would change"
+    if len(after[0].document.problems) > len(before[0].document.problems):
+        return "a key would be written twice"
+    named = {change.field for change in fix.changes if isinstance(change, Set | Remove)}
+    for number, (old, now) in enumerate(zip(before, after, strict=True)):
+        if _issues(now) - _issues(old):
+            return "the new text would be read with a complaint"
+        for name in ordered_names():
+            if name not in named and (reason := _differs(name, old, now, new)):
+                return reason
+        if number == index and (reason := _missing(old, now, fix)):
+            return reason
+    return None
+
+
+def _missing(old: Reading, now: Reading, fix: Fix) -> str | None:
+    """What the fix says and the result has not."""
+    for change in fix.changes:
+        match change:
+            case Set(field=field, value=value):
+                if not same(get(now.plan, field), value):
+                    return f"{old.key(field)} cannot be set to that value in this format"
+                if any(issue.field == field for issue in now.value_issues):
+                    return f"{old.key(field)} would not be read as meant"
+            case Remove(field=field):
+                if now.explicit(field) is not None and not any(
+                    isinstance(other, Set) and other.field == field for other in fix.changes
+                ):
+                    return f"{old.key(field)} would still be written"
+            case RenameKey(span=span):
+                known = [issue for issue in old.key_issues if issue.span == span]
+                if known and len(now.key_issues) >= len(old.key_issues):
+                    return "the new key would not be read either"
+    return None
+
+
+def _differs(name: str, old: Reading, now: Reading, written: list[Span]) -> str | None:
+    """Why a field that the fix does not name may not have changed as it did, or None."""
+    before, after = old.origins.get(name), now.origins.get(name)
+    if isinstance(after, Explicit) and any(
+        _overlap(span, place) for span in written for place in (after.key_span, after.span) if place is not None
+    ):
+        return None  # another meaning of the same key
+    if isinstance(before, Explicit) != isinstance(after, Explicit):
+        return f"{name} would change too"
+    if isinstance(before, Explicit) and not same(get(old.plan, name), get(now.plan, name)):
+        return f"{name} would change too"
+    return None
+
+
+def _overlap(one: Span, other: Span) -> bool:
+    return one.start < other.end and other.start < one.end
+
+
+def _issues(reading: Reading) -> set[tuple[str, ...]]:
+    return {("key", issue.kind, issue.key) for issue in reading.key_issues} | {
+        ("value", issue.kind, issue.field) for issue in reading.value_issues
+    }
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equality of values of the Plan, lists and tuples alike."""
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    if isinstance(one, bool) != isinstance(other, bool):
+        return False
+    return bool(one == other)

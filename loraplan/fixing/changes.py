@@ -83,17 +83,7 @@ def _one(reading: Reading, change: Change, gone: frozenset[Span]) -> Iterator[li
             if found is None:
                 yield from _set(reading, field, value, gone)
                 return
-            reason: CannotEditError | None = None
-            for operations in found:
-                try:
-                    parts = [list(_operation(reading, field, operation, gone)) for operation in operations]
-                except CannotEditError as error:
-                    reason = reason or error
-                    continue
-                for chosen in product(*parts):
-                    yield [edit for edits in chosen for edit in edits]
-            if reason is not None:
-                raise reason
+            yield from _first(_way(reading, field, way, gone) for way in found)
         case Remove(field=field):
             place = _written(reading, field)
             if place is None:
@@ -174,6 +164,11 @@ def _first(several: Iterator[Iterator[list[Edit]]]) -> Iterator[list[Edit]]:
             reason = reason or error
     if not some and reason is not None:
         raise reason
+
+
+def _way(reading: Reading, field: str, way: tuple[Write | Drop, ...], gone: frozenset[Span]) -> Iterator[list[Edit]]:
+    for chosen in product(*(list(_operation(reading, field, operation, gone)) for operation in way)):
+        yield [edit for edits in chosen for edit in edits]
 
 
 def _operation(reading: Reading, field: str, operation: Write | Drop, gone: frozenset[Span]) -> Iterator[list[Edit]]:

@@ -60,12 +60,44 @@ def fix_text(
         checked = checker.check(path, text=new, format_name=format_name)
         if checked is None or not checked.runs:
             break
+        against = _opposite(checker, fixed, finding, new, checked, allowed, format_name)
+        if against is not None:
+            fixed.refused.append(Refused(finding, f"{against} would then ask for the opposite"))
+            continue
         fixed.text, fixed.result = new, checked
         fixed.applied.append(finding)
         seen.add(new)
     left = {(item.code, item.message) for item in fixed.result.diagnostics}
     fixed.refused = [item for item in fixed.refused if (item.finding.code, item.finding.message) in left]
     return fixed
+
+
+def _opposite(
+    checker: Checker,
+    fixed: Fixed,
+    finding: Diagnostic,
+    new: str,
+    checked: FileResult,
+    allowed: tuple[Applicability, ...],
+    format_name: str | None,
+) -> str | None:
+    """The rule that finds fault with the fixed text and whose fix would lead straight back."""
+    known = {item.code for item in fixed.result.diagnostics}
+    readings: list[Reading] | None = None
+    for item in checked.diagnostics:
+        if item.code in known or item.fix is None or item.fix.applicability not in allowed:
+            continue
+        if not _fields(item) & _fields(finding):
+            continue
+        readings = readings or checker.read(finding.path, text=new, format_name=format_name)[1]
+        if _try(checker, readings, item, finding.path, format_name) == fixed.text:
+            return item.code
+    return None
+
+
+def _fields(finding: Diagnostic) -> set[str]:
+    changes = finding.fix.changes if finding.fix is not None else ()
+    return {change.field for change in changes if not isinstance(change, RenameKey)}
 
 
 def _step(

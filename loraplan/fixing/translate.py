@@ -51,6 +51,10 @@ def translations(reading: Reading, field: str, value: Any) -> tuple[tuple[Operat
             return ((Drop("lora_target_linear"), Write("lora_target_modules", value)),)
     if name == "llamafactory" and field == "precision.gradient_checkpointing" and isinstance(value, bool):
         return ((Write("disable_gradient_checkpointing", not value),),)
+    if name == "axolotl" and field == "precision.bf16":
+        return ((Write("bf16", value),),)
+    if name == "autotrain" and field in ("precision.bf16", "precision.fp16"):
+        return ((Write("params.mixed_precision", "bf16" if (field == "precision.bf16") == value else "fp16"),),)
     if name == "torchtune" and field in ("precision.bf16", "precision.fp16") and value is True:
         kind = "bf16" if field == "precision.bf16" else "fp16"
         return ((Write("dtype", kind),),)

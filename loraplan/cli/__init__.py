@@ -15,6 +15,7 @@ from loraplan import __version__
 # Command -> one line for the group's help; the module has the command's name.
 COMMANDS = {
     "check": "Check configs and report what is wrong at its line.",
+    "fix": "Write fixes into configs, or a corrected plan beside them.",
     "show": "Show what a config will really train, and where every value comes from.",
     "diff": "Show what changed between two configs: in effect, and field by field.",
     "explain": "Print a rule's page: what it reports, why, and on what evidence.",

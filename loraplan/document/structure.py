@@ -287,7 +287,8 @@ def touched(document: Document, spans: tuple[Span, ...]) -> frozenset[Span]:
                 )
                 if not hit:
                     inside = value.start <= span.start and span.end <= value.end
-                    hit = span == value or (inside and not compound)
+                    covers = span.start <= value.start and value.end <= span.end
+                    hit = covers or (inside and not compound)
             if hit:
                 found.add(key.span)
     return frozenset(found)

@@ -15,11 +15,11 @@ class CannotWriteError(Exception):
 def writable(path: str) -> None:
     """Raise CannotWriteError for a file that must not be changed."""
     target = Path(path).resolve()
-    if not os.access(target, os.W_OK):
+    if not os.access(target, os.W_OK) or not target.stat().st_mode & 0o200:  # root may write all
         raise CannotWriteError("the file is read-only")
     if not os.access(target.parent, os.W_OK):
         raise CannotWriteError("its folder is read-only")
-    if git(str(target.parent), "check-ignore", "--", target.name):
+    if git(str(target.parent), "--no-literal-pathspecs", "check-ignore", "--", f"./{target.name}"):
         raise CannotWriteError("git ignores the file")
 
 

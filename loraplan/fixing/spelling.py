@@ -10,7 +10,7 @@ from typing import Any
 
 from loraplan.document import Syntax
 
-_PLAIN_YAML = re.compile(r"[A-Za-z_][\w./+-]*\Z")
+_PLAIN_YAML = re.compile(r"(?:\.{0,2}/)?[A-Za-z_][\w./+-]*\Z")
 _NOT_TEXT = frozenset("true false yes no on off null y n".split())
 _PLAIN_SHELL = re.compile(r"[\w@%+=:,./-]+\Z")
 _BOOLS = (("True", "False"), ("true", "false"), ("TRUE", "FALSE"), ("yes", "no"), ("Yes", "No"), ("on", "off"))
@@ -52,7 +52,7 @@ def numbers(value: float, old: str = "") -> Iterator[str]:
         return
     if isinstance(value, int) or (value.is_integer() and abs(value) < 10**15):
         whole = str(int(value))
-        if isinstance(value, float) and ("." in old or old == whole):
+        if isinstance(value, float) and (old == whole or old.endswith(".0") or (value == 0 and "." in old)):
             yield whole + ".0"
         yield whole
         return

@@ -69,13 +69,8 @@ def numbers(value: float, old: str = "") -> Iterator[str]:
 
 def _scientific(value: float) -> str:
     """`2.0e-4`: with a point and a sign, which YAML 1.1 asks for."""
-    mantissa, _, exponent = repr(float(f"{value:.15g}")).partition("e") if "e" in repr(value) else ("", "", "")
-    if not mantissa:
-        digits, _, exponent = f"{value:.15e}".partition("e")
-        mantissa = digits.rstrip("0")
-        mantissa += "0" if mantissa.endswith(".") else ""
-    if "." not in mantissa:
-        mantissa += ".0"
+    written = next(text for digits in range(1, 18) if float(text := f"{value:.{digits}e}") == value)
+    mantissa, _, exponent = written.partition("e")
     return f"{mantissa}e{int(exponent):+d}"
 
 

@@ -32,19 +32,20 @@ def objection(before: list[Reading], after: list[Reading], index: int, fix: Fix,
         return "something else in the file would change"
     if len(after[0].document.problems) > len(before[0].document.problems):
         return "a key would be written twice"
+    renamed = any(isinstance(change, RenameKey) for change in fix.changes)
     named = {change.field for change in fix.changes if isinstance(change, Set | Remove)}
     for number, (old, now) in enumerate(zip(before, after, strict=True)):
-        if _issues(now) - _issues(old):
+        if _issues(now, renamed) - _issues(old, renamed):
             return "the new text would be read with a complaint"
         for name in ordered_names():
             if name not in named and (reason := _differs(name, old, now, new)):
                 return reason
-        if number == index and (reason := _missing(old, now, fix)):
+        if number == index and (reason := _missing(old, now, fix, new)):
             return reason
     return None
 
 
-def _missing(old: Reading, now: Reading, fix: Fix) -> str | None:
+def _missing(old: Reading, now: Reading, fix: Fix, written: list[Span]) -> str | None:
     """What the fix says and the result has not."""
     for change in fix.changes:
         match change:
@@ -58,10 +59,10 @@ def _missing(old: Reading, now: Reading, fix: Fix) -> str | None:
                     isinstance(other, Set) and other.field == field for other in fix.changes
                 ):
                     return f"{old.key(field)} would still be written"
-            case RenameKey(span=span):
-                known = [issue for issue in old.key_issues if issue.span == span]
-                if known and len(now.key_issues) >= len(old.key_issues):
-                    return "the new key would not be read either"
+            case RenameKey():
+                for issue in now.key_issues:
+                    if issue.effect != "works" and any(_overlap(issue.span, span) for span in written):
+                        return "the new key would not be read either"
     return None
 
 
@@ -83,10 +84,10 @@ def _overlap(one: Span, other: Span) -> bool:
     return one.start < other.end and other.start < one.end
 
 
-def _issues(reading: Reading) -> set[tuple[str, ...]]:
-    return {("key", issue.kind, issue.key) for issue in reading.key_issues} | {
-        ("value", issue.kind, issue.field) for issue in reading.value_issues
-    }
+def _issues(reading: Reading, renamed: bool) -> set[tuple[str, ...]]:
+    """What the reader complains of; a key that was renamed may be one that is deprecated and works."""
+    keys = {("key", issue.kind, issue.key) for issue in reading.key_issues if not renamed or issue.effect != "works"}
+    return keys | {("value", issue.kind, issue.field) for issue in reading.value_issues}
 
 
 def same(one: Any, other: Any) -> bool:

@@ -34,7 +34,8 @@ HEAVY = {
     "tree_sitter", "tree_sitter_json", "tree_sitter_toml", "tree_sitter_bash",
     "subprocess", "tomllib", "shutil", "tempfile", "difflib", "unicodedata", "textwrap", "importlib.metadata", "socket",
     "asyncio", "http", "email", "concurrent", "multiprocessing", "logging", "argparse", "pprint", "decimal", "random",
-    "loraplan.report.text", "loraplan.baseline", "loraplan.devices", "loraplan.failure",
+    "loraplan.report.text", "loraplan.baseline", "loraplan.devices", "loraplan.failure", "loraplan.fixing",
+    "loraplan.cli.fixes", "loraplan.document.structure", "loraplan.document.edit",
 }  # fmt: skip
 # The formats that come before axolotl in the order of detection, and axolotl itself with what it needs.
 FORMATS = {"peft", "loraplan_yaml", "torchtune", "nemo_automodel", "litgpt", "ludwig", "axolotl"}

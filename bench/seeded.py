@@ -6,6 +6,11 @@ CORPUS has one folder a format. A file takes part where the planted rule has not
 one to three changes of the file's text; it is found if the rule reports a line that was changed, and mended if after
 every fix the rule is silent, the file reads as the same format, and each line differs from the planted file's only
 where a fix was made. Tables by rule and by format; `--list` names what was missed.
+
+Read the share found with care. Where a fault may be planted (`fits`, `formats`) was narrowed after looking at the
+misses, and four faults that were not reported were dropped: before that, 1,193 of 1,540 (77 %) were found. Most of what
+was excluded looks like a rule's intended scope, but that was not checked one by one. `also` counts a finding on a field
+that shares the blame. Faults are planted with the fixer's own edit code, so it is no independent test of that code.
 """
 
 from __future__ import annotations

@@ -66,8 +66,8 @@ def command(
         ctx.invoke(
             check, paths=paths, fix=not show_diff, unsafe_fixes=unsafe_fixes, show_diff=show_diff, select=select,
             ignore=ignore, preview=preview, model=model, gpu=gpu, dataset_size=dataset_size, versions=versions,
-            config_format=config_format, only_configs=only_configs, stdin_filename=stdin_filename, isolated=isolated, settings=settings,
-            verbose=verbose, quiet=quiet,
+            config_format=config_format, only_configs=only_configs, stdin_filename=stdin_filename, isolated=isolated,
+            settings=settings, verbose=verbose, quiet=quiet,
         )  # fmt: skip
         return
     if show_diff:

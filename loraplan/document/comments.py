@@ -1,4 +1,4 @@
-"""Comments of a document, for suppressions such as `# loraplan: ignore[ALP001]`."""
+"""Comments of a document: for suppressions such as `# loraplan: ignore[ALP001]`, and for fixes, which keep them all."""
 
 from __future__ import annotations
 
@@ -17,9 +17,18 @@ def comment_lines(document: Document) -> list[tuple[Span, str]]:
     """Every comment, marks included, of a document in which one may speak to LoRAPlan; of any other none, cheaply."""
     if MARKER not in document.text:
         return []
-    if document.syntax != "yaml":
-        return list(document.comments)
-    return [(span, document.text[span.start : span.end]) for span in _yaml_comments(document)]
+    return every_comment(document)
+
+
+def every_comment(document: Document) -> list[tuple[Span, str]]:
+    """Every comment, marks included."""
+    if document.syntax == "yaml":
+        return [(span, document.text[span.start : span.end]) for span in _yaml_comments(document)]
+    if document.syntax == "python" and not document.comments:
+        from loraplan.document.python import comments
+
+        return list(comments(document))
+    return list(document.comments)
 
 
 def _yaml_comments(document: Document) -> Iterator[Span]:

@@ -28,9 +28,7 @@ def parse(text: str, path: str) -> Document:
         raise DocumentError(path, "the file has null bytes, so it is no Python source", "check what file it is")
     if len(text) > _MAX_CHARS:
         raise DocumentError(path, f"the file is larger than {_MAX_CHARS >> 10} KiB", "check the part that trains")
-    clean = " " + text[1:] if text.startswith("\ufeff") else text
-    if text.startswith("\ufeff"):
-        clean = re.sub(r"\A ", "", clean)
+    clean = text.removeprefix("\ufeff")
     shift = len(text) - len(clean)
     tree, source = _tree(clean, path)
     places = Places(source, shift)
@@ -39,7 +37,14 @@ def parse(text: str, path: str) -> Document:
     except RecursionError:
         raise DocumentError(path, "the code is nested too deeply to read", "flatten the nested expression") from None
     root = Mapping(tuple(entries), Span(0, len(text)))
-    return Document(path, "python", text, (root,), comments=_comments(text, places))
+    # Comments are looked for only where one may speak to this tool.
+    return Document(path, "python", text, (root,), comments=_comments(source, shift) if "loraplan:" in text else ())
+
+
+def comments(document: Document) -> tuple[tuple[Span, str], ...]:
+    """Every comment of a file that `parse` has read."""
+    clean = document.text.removeprefix("\ufeff")
+    return _comments(_tree(clean, document.path)[1], len(document.text) - len(clean))
 
 
 def _tree(text: str, path: str) -> tuple[ast.Module, str]:
@@ -87,13 +92,10 @@ def _without_magics(text: str) -> str:
     return "".join(parts)
 
 
-def _comments(text: str, places: Places) -> tuple[tuple[Span, str], ...]:
-    """Comments, looked for only where one may speak to this tool."""
-    if "loraplan:" not in text:
-        return ()
+def _comments(source: str, shift: int) -> tuple[tuple[Span, str], ...]:
     import tokenize
 
-    lines = places.text.split("\n")
+    lines = source.split("\n")
     starts = [0]
     for line in lines:
         starts.append(starts[-1] + len(line) + 1)
@@ -102,7 +104,7 @@ def _comments(text: str, places: Places) -> tuple[tuple[Span, str], ...]:
     try:
         for token in tokenize.generate_tokens(lambda: next(feed, "")):
             if token.type == tokenize.COMMENT:
-                start = starts[token.start[0] - 1] + token.start[1] + places.shift
+                start = starts[token.start[0] - 1] + token.start[1] + shift
                 found.append((Span(start, start + len(token.string)), token.string))
     except (tokenize.TokenError, SyntaxError, IndexError):
         pass  # what was found so far stands

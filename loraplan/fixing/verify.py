@@ -1,11 +1,13 @@
-"""The proof of a fix: the file is read again, and only the fields that it names may differ."""
+"""The proof of a fix: the file is read again, only the fields that it names may differ, and no comment is lost."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from loraplan.document import Span
+from loraplan.document import Document, Span
+from loraplan.document.comments import every_comment
 from loraplan.document.edit import Edit
 from loraplan.document.structure import unchanged_elsewhere
 from loraplan.formats.reading import Reading
@@ -30,6 +32,8 @@ def objection(before: list[Reading], after: list[Reading], index: int, fix: Fix,
     new = ranges(edits)
     if not unchanged_elsewhere(before[0].document, after[0].document, (edit.span for edit in edits), new):
         return "something else in the file would change"
+    if _comments(before[0].document) - _comments(after[0].document):
+        return "a comment would be lost"
     if len(after[0].document.problems) > len(before[0].document.problems):
         return "a key would be written twice"
     renamed = any(isinstance(change, RenameKey) for change in fix.changes)
@@ -43,6 +47,10 @@ def objection(before: list[Reading], after: list[Reading], index: int, fix: Fix,
         if number == index and (reason := _missing(old, now, fix, new)):
             return reason
     return None
+
+
+def _comments(document: Document) -> Counter[str]:
+    return Counter(text.rstrip() for _, text in every_comment(document))
 
 
 def _missing(old: Reading, now: Reading, fix: Fix, written: list[Span]) -> str | None:

@@ -250,13 +250,13 @@ CASES = {
         ["- learning_rate: 1e-4  # é", "+ learning_rate: 1.0e-4  # é"],
     ),
     "axolotl: a list becomes a switch": (
-        "a.yml", swap(AXOLOTL, "lora_target_linear: true", "lora_target_modules:\n  - q_proj\n  - k_proj # x"),
+        "a.yml", swap(AXOLOTL, "lora_target_linear: true", "lora_target_modules:\n  - q_proj\n  - k_proj"),
         "TGT005",
-        ["+ lora_target_linear: true", "- lora_target_modules:", "-   - q_proj", "-   - k_proj # x"],
+        ["+ lora_target_linear: true", "- lora_target_modules:", "-   - q_proj", "-   - k_proj"],
     ),
     "llamafactory: removed with its line": (
-        "l.yaml", swap(LLAMAFACTORY, "warmup_ratio: 0.1\n", "warmup_ratio: 0.1  # x\nwarmup_steps: 10\n"), "WRM004",
-        ["- warmup_ratio: 0.1  # x"],
+        "l.yaml", swap(LLAMAFACTORY, "warmup_ratio: 0.1\n", "warmup_ratio: 0.1\nwarmup_steps: 10\n"), "WRM004",
+        ["- warmup_ratio: 0.1"],
     ),
     "llamafactory: all": (
         "l.yaml", LLAMAFACTORY, "TGT005",
@@ -404,3 +404,42 @@ def test_unknown_keywords_forbid_an_insertion() -> None:
     text = swap(PYTHON, 'task_type="CAUSAL_LM")', 'task_type="CAUSAL_LM", **more)')
     done = fixed(text, "t.py", select="ALP002")
     assert done.text == text
+
+
+LIST_WITH_COMMENTS = """\
+# why these: see notes
+lora_target_modules:
+  - q_proj   # ablation 12
+  # k_proj hurt by 0.4
+  - v_proj
+"""
+COMMENTS = {
+    "axolotl.yml": (LIST_WITH_COMMENTS, "k_proj hurt"),
+    "sft.yaml": ("warmup_ratio: 0.03   # agreed with Ana, do not change\nwarmup_steps: 20\n", "agreed with Ana"),
+}
+BASES = {
+    "axolotl.yml": AXOLOTL.replace("lora_target_linear: true\n", "").replace("lora_r: 16 ", "lora_r: 64 "),
+    "sft.yaml": TRL,
+}
+
+
+@pytest.mark.parametrize("name", COMMENTS)
+def test_a_fix_that_would_take_a_comment_with_it_is_refused(name: str) -> None:
+    lines, comment = COMMENTS[name]
+    text = BASES[name] + lines
+    checker = Checker(Inputs(versions=(("transformers", "4.57.1"),)), Overrides(isolated=True))
+    fixed = fix_text(checker, name, text, unsafe=True)
+    assert fixed is not None
+    assert comment in fixed.text
+    assert "a comment would be lost" in {reason for _, reason in fixed.refused}
+
+
+def test_a_comment_in_a_python_call_is_kept() -> None:
+    text = (
+        "from peft import LoraConfig\nfrom trl import SFTConfig\n"
+        'config = LoraConfig(r=64, lora_alpha=128, target_modules=["q_proj",  # ablation 12\n    "k_proj"])\n'
+        'args = SFTConfig(output_dir="o", learning_rate=2e-4, warmup_steps=10, max_steps=900)\n'
+    )
+    fixed = fix_text(Checker(overrides=Overrides(isolated=True)), "train.py", text, unsafe=True)
+    assert fixed is not None
+    assert "# ablation 12" in fixed.text

@@ -14,12 +14,10 @@ import random
 import sys
 import time
 import traceback
-from contextlib import suppress
 from pathlib import Path
 
 from loraplan.document import Document, DocumentError, Mapping, Scalar, Syntax, walk
 from loraplan.document.comments import comment_lines
-from loraplan.document.edit import CannotEditError, apply, replace
 from loraplan.document.read import read, syntax_of
 from loraplan.formats.values import plain
 
@@ -84,9 +82,8 @@ def expect(condition: bool, what: str) -> None:
         raise AssertionError(what)
 
 
-def use(document: Document, rng: random.Random) -> None:
+def use(document: Document) -> None:
     """What the program does with a document; whatever is false here is a bug too."""
-    scalars = []
     for root in document.roots:
         plain(root, "yaml-1.1")
         for _, node in walk(root):
@@ -94,23 +91,19 @@ def use(document: Document, rng: random.Random) -> None:
             document.position(node.span.start)
             if isinstance(node, Scalar):
                 node.text.encode()
-                scalars.append(node)
             elif isinstance(node, Mapping):
                 node.get("r")
     for problem in document.problems:
         document.line(document.position(problem.span.start).line)
     for span, text in comment_lines(document):
         expect(document.text[span.start : span.end] == text, "a comment that is not at its span")
-    if scalars and rng.random() < 0.1:
-        with suppress(CannotEditError):
-            apply(document.text, [replace(document, rng.choice(scalars), rng.choice(TOKENS))])
 
 
-def failure(text: str, syntax: Syntax, rng: random.Random) -> str | None:
+def failure(text: str, syntax: Syntax) -> str | None:
     """What went wrong with a text, or None."""
     try:
         try:
-            use(read("fuzz", text, syntax), rng)
+            use(read("fuzz", text, syntax))
         except DocumentError as refused:
             expect(bool(refused.message and refused.remedy), "an error without a message or a remedy")
     except Exception as error:  # noqa: BLE001 - finding these is the purpose
@@ -130,7 +123,7 @@ def fuzz(syntax: Syntax, seeds: list[str], seconds: float, seed: int, keep: Path
         if keep:
             keep.write_text(text, newline="")
         runs += 1
-        if found := failure(text, syntax, rng):
+        if found := failure(text, syntax):
             failures.setdefault(found, text)
         if (took := time.monotonic() - begun) > slowest:
             slowest, slowest_text = took, text

@@ -11,14 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loraplan.context import Inputs
-from loraplan.document import Scalar, Span
+from loraplan.document import Mapping, Scalar, Span, walk
 from loraplan.document.edit import CannotEditError, apply
 from loraplan.document.read import read as parse
+from loraplan.document.structure import unchanged_elsewhere
 from loraplan.engine import Checker, Overrides
 from loraplan.fixing import fix_text
 from loraplan.fixing.changes import ways
+from loraplan.fixing.rewrite import rewrite
 from loraplan.fixing.spelling import numbers, spellings
-from loraplan.fixing.verify import objection, same
+from loraplan.fixing.verify import objection, ranges, same
 from loraplan.formats import read
 from loraplan.formats.values import scalar_value
 from loraplan.origin import Explicit
@@ -146,3 +148,48 @@ def test_every_case_of_a_rule_that_has_a_fix_is_mended(name: str, case: Case) ->
         again = fix_text(checker, path, done.text, unsafe=True)
         assert again is not None
         assert again.text == done.text
+
+
+PLAIN = {
+    "a.yml": "# é\na: 16  # keep ✓\nb: {c: 'x', d: \"y\"}\ne:\n  k: 2e-4\n",
+    "a.json": '{"a": 16, // keep ✓\n "b": {"c": "x", "d": 2e-4}}\n',
+    "a.toml": "a = 16 # keep ✓\n[b]\nc = 'x'\nd = \"y\"\nk = 2e-4\n",
+}
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize("path", PLAIN)
+@given(value=st.integers(-(10**9), 10**9) | st.floats(1e-9, 1e9) | names)
+def test_setting_and_reading_gives_the_value(path: str, newline: str, value: float | str) -> None:
+    text = PLAIN[path].replace("\n", newline)
+    document = parse(path, text)
+    entries = [
+        entry
+        for _, node in walk(document.roots[0])
+        if isinstance(node, Mapping)
+        for entry in node.entries
+        if isinstance(entry.value, Scalar)
+    ]
+    assert len(entries) >= 3
+    for entry in entries:
+        edits = next(rewrite(document, entry, value), None)
+        if edits is None:  # the value that stands there
+            assert str(value) in text
+            continue
+        [edit] = edits
+        assert edit.span == entry.value.span
+        new = apply(text, edits)
+        assert new.startswith(text[: edit.span.start])
+        assert new.endswith(text[edit.span.end :])
+        after = parse(path, new)
+        assert unchanged_elsewhere(document, after, [edit.span], ranges(edits))
+        written = next(
+            other.value
+            for _, node in walk(after.roots[0])
+            if isinstance(node, Mapping)
+            for other in node.entries
+            if other.key.span == entry.key.span
+        )
+        assert isinstance(written, Scalar)
+        got = scalar_value(written, "yaml-1.1")
+        assert got == (value if isinstance(value, str) else pytest.approx(value, rel=1e-12))

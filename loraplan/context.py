@@ -17,6 +17,7 @@ from loraplan.rule import Need, Skip
 if TYPE_CHECKING:
     from loraplan.arch.match import Matched
     from loraplan.arch.spec import ArchSpec
+    from loraplan.datasets import Size
     from loraplan.devices import Device
 
 T = TypeVar("T")
@@ -60,6 +61,9 @@ class Facts:
     def gpu(self) -> Device:
         return self._once("gpu", self._find_gpu)
 
+    def dataset(self) -> Size:
+        return self._once("dataset", self._find_dataset)
+
     def baseline(self) -> Reading:
         return self._once("baseline", lambda: self._earlier(self.reading))
 
@@ -100,6 +104,20 @@ class Facts:
             adapter = replace(adapter, layers_to_transform=tuple(range(arch.num_layers - last, arch.num_layers)))
         return match(adapter, arch)
 
+    def _find_dataset(self) -> Size:
+        from loraplan import datasets
+
+        given = self.inputs.dataset_size
+        if given is not None:
+            most = datasets.cap(self.reading)
+            if most is not None and most < given:
+                return datasets.Size(most, f"--dataset-size {given:,}, capped at {most:,}")
+            return datasets.Size(given, "--dataset-size")
+        try:
+            return datasets.size(self.reading)
+        except datasets.UnknownSizeError as unknown:
+            raise Skip("dataset", f"dataset size unknown: {unknown} (--dataset-size gives it)") from unknown
+
     def _find_gpu(self) -> Device:
         if self.inputs.gpu is None:
             raise Skip("gpu", "GPU unknown (--gpu names one)")
@@ -130,15 +148,12 @@ class RunContext:
 
     @property
     def dataset_size(self) -> int:
-        size = self.dataset_size_or_none
-        if size is None:
-            raise Skip("dataset", "dataset size unknown (--dataset-size gives it)")
-        return size
+        return self._facts.dataset().examples
 
     @property
     def dataset_size_or_none(self) -> int | None:
-        size, most = self._facts.inputs.dataset_size, self.reading.plan.data.max_samples
-        return min(size, most) if size is not None and most is not None and most > 0 else size
+        found = _or_none(self._facts.dataset)
+        return None if found is None else found.examples
 
     @property
     def gpu(self) -> Device:

@@ -34,8 +34,15 @@ def quantities(reading: Reading, facts: Facts) -> Iterator[Quantity]:
     if plan.adapter.method != "none":
         yield Quantity("scaling", scaling(plan), "alpha / sqrt(r)" if plan.adapter.use_rslora else "alpha / r")
     yield Quantity("effective batch", effective_batch(plan), "examples per optimizer step, over all devices")
-    steps = total_steps(plan, facts.inputs.dataset_size)
-    missing = "needs max_steps, or epochs with --dataset-size"
+    examples = None
+    try:
+        examples = facts.dataset()
+        yield Quantity("training examples", examples.examples, examples.how)
+    except Skip as skip:
+        yield Quantity("training examples", None, skip.reason)
+    steps = total_steps(plan, examples.examples if examples else None)
+    packed = "; packing makes their number depend on the tokenizer" if plan.data.packing else ""
+    missing = f"needs max_steps, or epochs and the number of examples{packed}"
     yield Quantity("total steps", steps, "optimizer steps" if steps is not None else missing)
     warm = warmup_steps(plan, steps)
     yield Quantity("warm-up steps", warm, "optimizer steps" if warm is not None else "needs the total steps")

@@ -55,7 +55,8 @@ class Places:
                 return self._files([file for file in found if file], shown(portion.files[0]))
         known = None if portion.files else rows_of(name, split, portion.subset)
         if known is not None:
-            return known, f"{known:,} rows of {name} (table of public datasets)"
+            rows, rounded = known
+            return rows, f"{'about ' if rounded else ''}{rows:,} rows of {name} (table of public datasets)"
         if _is_path(name):
             raise UnknownSizeError(f"{shown(name)} is not here")
         raise UnknownSizeError(f"the size of {shown(name)} is not known")

@@ -12,14 +12,14 @@ from loraplan.datasets import UnknownSizeError
 
 @cache
 def table() -> dict[str, dict[str, Any]]:
-    """Lower-case name -> row: `splits`, `source` and, where the dataset has named subsets, `subsets`."""
+    """Lower-case name -> row: `splits` and `source`; `subsets` where named ones have that size, `about` if rounded."""
     with open(os.path.join(os.path.dirname(__file__), "known.json"), "rb") as file:
         rows: dict[str, dict[str, Any]] = json.load(file)["datasets"]
     return {name.lower(): row for name, row in rows.items()}
 
 
-def rows_of(name: str, split: str, subset: str | None) -> int | None:
-    """Rows of a split; None for a dataset that the table lacks."""
+def rows_of(name: str, split: str, subset: str | None) -> tuple[int, bool] | None:
+    """Rows of a split, and whether the figure is rounded; None for a dataset that the table lacks."""
     row = table().get(name.lower())
     if row is None:
         return None
@@ -31,4 +31,4 @@ def rows_of(name: str, split: str, subset: str | None) -> int | None:
         if rows is None:
             raise UnknownSizeError(f"the size of {name}'s split {part.strip()} is not known")
         total += rows
-    return total
+    return total, bool(row.get("about"))

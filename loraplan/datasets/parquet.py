@@ -94,7 +94,8 @@ class _Compact:
         elif kind == 7:
             self.at += 8
         elif kind == 8:
-            self.at += self._varint()
+            length = self._varint()
+            self.at += length
         elif kind in (9, 10):
             self._skip_list(depth)
         elif kind == 12:

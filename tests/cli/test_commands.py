@@ -142,12 +142,24 @@ def test_show_as_text(project: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_show_says_what_is_unknown(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (project / "a.yml").write_text(BAD.replace("NousResearch/Llama-3.2-1B", "acme/unheard-of"))
+    text = BAD.replace("NousResearch/Llama-3.2-1B", "acme/unheard-of").replace("tatsu-lab/alpaca", "acme/unseen")
+    (project / "a.yml").write_text(text)
     shown = json.loads(run(capsys, "show", "a.yml", "--format", "json").out)["runs"][0]
     derived = {item["name"]: item for item in shown["derived"]}
     assert derived["trainable parameters"]["value"] is None
     assert "acme/unheard-of" in derived["trainable parameters"]["how"]
+    assert derived["training examples"]["value"] is None
+    assert "acme/unseen" in derived["training examples"]["how"]
     assert derived["total steps"]["value"] is None
+
+
+def test_show_says_where_the_examples_are_counted(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "rows.jsonl").write_text('{"text": "a"}\n' * 40)
+    (project / "a.yml").write_text(BAD.replace("tatsu-lab/alpaca", "rows.jsonl"))
+    shown = json.loads(run(capsys, "show", "a.yml", "--format", "json").out)["runs"][0]
+    derived = {item["name"]: item for item in shown["derived"]}
+    assert derived["training examples"] == {"name": "training examples", "value": 40, "how": "40 rows of rows.jsonl"}
+    assert derived["total steps"]["value"] == 3  # 16 examples a step
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,10 @@
 """LoRA dropout is high for the amount of data.
 
 ## What it does
-Flags a dropout of 0.1 or more with 50,000 examples or more, and of 0.05 or more with 200,000 or more. For models of 30
-billion parameters and more the limits are 10,000 and 50,000. Above 0.2 it is flagged at any size. The number of
-examples comes from `--dataset-size` or the settings.
+Flags a dropout of 0.1 or more with 50,000 examples or more, and notes one of 0.05 or more with 200,000 or more. For
+models of 30 billion parameters and more the limits are 10,000 and 50,000. Above 0.2 it is flagged at any size. The
+number of examples is counted in local files or looked up for a well-known public dataset (`loraplan show` says which);
+`--dataset-size` or the settings override it.
 
 ## Why is this bad?
 Dropout guards against overfitting, and a pass or two over much data has little to overfit: it only slows learning.
@@ -63,6 +64,7 @@ bf16: true
   judgement, which is why they are options.
 
 ## What it does not flag
+- As more than a note: 0.05 to 0.1, which TRL's command line, ms-swift and litgpt have as their default.
 - Less than 0.05; a data set of unknown size up to 0.2 (the rule is skipped, and says so); a dropout that DRP002
   rejects; an adapter that is trained already.
 
@@ -103,7 +105,7 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
     if dropout < options.low and dropout <= options.always:
         return
     key = ctx.key("adapter.dropout")
-    message, why = "", None
+    message, why, note = "", None, False
     if dropout > options.always:
         why = "every step then sees the input through more noise than any published run uses"
         message = f"{ctx.said('adapter.dropout')} drops {dropout:.0%} of the adapter's input"
@@ -112,7 +114,8 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
         examples = ctx.dataset_size
         large = _is_large(plan, ctx)
         enough = options.large_high_examples if large else options.high_examples
-        if dropout < options.high:
+        note = dropout < options.high
+        if note:
             enough = options.large_low_examples if large else options.low_examples
         if examples >= enough:
             message = f"{ctx.said('adapter.dropout')} with {examples:,} examples: there is little to overfit"
@@ -121,6 +124,7 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
             message,
             at="adapter.dropout",
             why=why,
+            severity="info" if note else None,
             remedy=f"set {key} to {number(0)}",
             fix=Fix(f"set {key} to 0", (Set("adapter.dropout", 0.0),), "unsafe"),
         )

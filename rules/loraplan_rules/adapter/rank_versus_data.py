@@ -13,7 +13,7 @@ a step, and ranks from 1 to 32 are enough for it. A rank beyond the need costs m
 ```yaml config.yml preview
 base_model: meta-llama/Llama-3.1-8B
 datasets:
-  - path: tatsu-lab/alpaca
+  - path: my-team/tickets
     type: alpaca
 adapter: lora
 lora_r: 4
@@ -33,7 +33,7 @@ bf16: true
 ```yaml config.yml preview
 base_model: meta-llama/Llama-3.1-8B
 datasets:
-  - path: tatsu-lab/alpaca
+  - path: my-team/tickets
     type: alpaca
 adapter: lora
 lora_r: 16

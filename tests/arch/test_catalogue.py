@@ -29,9 +29,17 @@ def test_every_row_describes_a_model_and_has_a_source() -> None:
 
 def test_aliases_lead_to_names() -> None:
     table = json.loads((FOLDER / "models.json").read_text())
-    assert set(table["aliases"].values()) <= set(table["models"])
+    assert {published for published, _ in table["aliases"].values()} <= set(table["models"])
     assert set(table["models"].values()) == set(range(len(table["rows"])))
-    assert {source for source, _ in table["rows"]} == set(range(len(table["sources"])))
+    cited = {source for source, _ in table["rows"]} | {source for _, source in table["aliases"].values()}
+    assert cited == set(range(len(table["sources"])))
+
+
+def test_an_alias_says_where_it_was_read() -> None:
+    row = catalogue.lookup("unsloth/zephyr-sft-bnb-4bit")
+    assert row is not None
+    assert (row.name, row.prequantized) == ("HuggingFaceH4/mistral-7b-sft-beta", "bnb-4bit")
+    assert "unsloth 2026.10.9 models/mapper.py" in row.source
 
 
 @pytest.mark.parametrize(
@@ -66,6 +74,8 @@ def test_aliases_lead_to_names() -> None:
         ("THUDM/chatglm3-6b", 6_243_584_000),
         ("internlm/internlm2-7b", 7_737_708_544),
         ("baichuan-inc/Baichuan2-7B-Base", 7_505_973_248),
+        ("tiiuae/Falcon-H1-7B-Instruct", 7_585_648_736),
+        ("microsoft/Phi-3.5-vision-instruct", 4_146_621_440),
     ],
 )
 def test_published_parameter_counts(name: str, parameters: int) -> None:

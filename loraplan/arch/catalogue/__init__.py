@@ -2,7 +2,8 @@
 
 `models.json` has four parts: `sources`, where facts come from; `rows`, each [index of its source, the keys of a
 `config.json` that differ from the class defaults or that we want to state]; `models`, published name -> row; and
-`aliases`, lower-case names of the same weights that no rule below recognises.
+`aliases`, lower-case names of the same shapes that no rule below recognises -> [published name, index of the source
+that says so].
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ _SUFFIXES = (
     ("-unsloth-bnb-4bit", "bnb-4bit"), ("-bnb-4bit", "bnb-4bit"), ("-bnb-nf4", "bnb-4bit"), ("-bnb-8bit", "bnb-8bit"),
     ("-gptq-int4", "gptq"), ("-gptq-int8", "gptq"), ("-gptq-4bit", "gptq"), ("-gptq", "gptq"),
     ("-awq-int4", "awq"), ("-awq", "awq"), ("-aqlm-2bit-1x16", "aqlm"), ("-nvfp4", "nvfp4"), ("-fp8-dynamic", "fp8"),
-    ("-fp8", "fp8"), ("-4bit", "4bit"), ("-8bit", "8bit"), ("-bf16", None),
+    ("-fp8-block", "fp8"), ("-fp8", "fp8"), ("-4bit", "4bit"), ("-8bit", "8bit"), ("-bf16", None),
 )  # fmt: skip
 """What is appended to a model's name when its weights are stored otherwise."""
 _MIRRORS = frozenset(
@@ -117,14 +118,15 @@ def _find(given: str) -> tuple[str, str] | None:
         return lowered[given], ""
     alias = table["aliases"].get(given)
     if alias is not None:
-        return alias, ", by alias"
+        return alias[0], f", by alias ({table['sources'][alias[1]]})"
     organisation, _, title = given.rpartition("/")
     if not title:
         return None
     published = _by_title().get(title)
     here = organisation.count("/") > 0 or given.startswith(("/", ".", "~", "checkpoints/", "models/"))
     if not published and here:
-        published = table["aliases"].get(f"unsloth/{title}")  # names that are short, as directories' names are
+        alias = table["aliases"].get(f"unsloth/{title}")  # names that are short, as directories' names are
+        published = alias[0] if alias is not None else None
     if not published:
         return None
     if organisation in _MIRRORS or organisation == "meta-llama":

@@ -44,6 +44,7 @@ FAMILIES: dict[str, str] = {
     "gemma4_unified": "gemma4:gemma4_unified",
     "phi": "fused:phi",
     "phi3": "fused:phi3",
+    "phi3_v": "phi_vision:phi3_v",
     "glm": "fused:glm",
     "glm4": "fused:glm",
     "starcoder2": "fused:starcoder2",

@@ -51,14 +51,19 @@ def phi3(config: Mapping[str, Any]) -> ArchSpec:
     facts = Facts(config, _DEFAULTS["phi3"])
     s, layout = sizes(facts), Layout()
     layout.embedding("embed_tokens", s.vocab, s.hidden)
+    phi3_decoder(layout, s)
+    layout.head(s)
+    return layout.spec("phi3", s)
+
+
+def phi3_decoder(layout: Layout, s: Sizes) -> None:
+    """The blocks and the final norm."""
     queries, keys = s.heads * s.head_dim, s.kv_heads * s.head_dim
     layout.linear("layers.{i}.self_attn.o_proj", queries, s.hidden, "o", layers=s.all)
     layout.linear("layers.{i}.self_attn.qkv_proj", s.hidden, queries + 2 * keys, "qkv", layers=s.all)
     fused_mlp(layout, s)
     layout.norms(_NORMS, s.hidden, s.all)
     layout.norm("norm", s.hidden)
-    layout.head(s)
-    return layout.spec("phi3", s)
 
 
 def glm(config: Mapping[str, Any]) -> ArchSpec:

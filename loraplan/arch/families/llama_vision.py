@@ -8,7 +8,7 @@ from typing import Any
 from loraplan.arch.families.layout import MAX_LAYERS, Facts, Layout, Sizes, sizes
 from loraplan.arch.families.moe import experts_of
 from loraplan.arch.families.vision import vision_sizes
-from loraplan.arch.spec import ArchSpec
+from loraplan.arch.spec import ArchSpec, Role
 
 # Class defaults: transformers 5.23.0 models/{mllama,llama4}/configuration_*.py.
 _MLLAMA_TEXT = {
@@ -103,7 +103,11 @@ def llama4(config: Mapping[str, Any]) -> ArchSpec:
     layout.embedding("embed_tokens", s.vocab, s.hidden)
     layout.attention("layers.{i}.self_attn.", s, s.all, qkv_bias=bias, out_bias=bias)
     block = "layers.{i}.feed_forward."
-    layout.experts(f"{block}experts.", experts, s.hidden, s.inner, sparse, transposed=True)
+    linear = whole.flag("linearized_experts")
+    if linear:
+        _linear_experts(layout, f"{block}experts.", experts, s, sparse)
+    else:
+        layout.experts(f"{block}experts.", experts, s.hidden, s.inner, sparse, transposed=True)
     layout.router(f"{block}router", s.hidden, experts, sparse, kind="Linear")
     layout.gated_mlp(f"{block}shared_expert.", s.hidden, s.inner, sparse, part="shared_expert")
     layout.gated_mlp(block, s.hidden, facts.size("intermediate_size_mlp"), dense)
@@ -111,7 +115,26 @@ def llama4(config: Mapping[str, Any]) -> ArchSpec:
     layout.norm("norm", s.hidden)
     layout.head(s, "language_model.lm_head")
     active = facts.count("num_experts_per_tok")
-    return layout.spec("llama4", s, multimodal=True, num_experts=experts, experts_per_token=active, fused_experts=True)
+    return layout.spec(
+        "llama4", s, multimodal=True, num_experts=experts, experts_per_token=active, fused_experts=not linear
+    )
+
+
+def _linear_experts(layout: Layout, block: str, experts: int, s: Sizes, layers: tuple[int, ...]) -> None:
+    """One linear layer an expert, as axolotl 0.19.0 loads its linearized checkpoints.
+
+    Source: axolotl/monkeypatch/models/llama4/modeling.py; `linearized_experts` is this catalogue's key for them.
+    """
+    into: tuple[tuple[str, Role], ...] = (("gate_projs", "gate"), ("up_projs", "up"))
+    for name, role in into:
+        layout.add(
+            f"{block}{name}.{{e}}", "Linear", (s.hidden, s.inner), part="expert", role=role, layers=layers,
+            experts=experts,
+        )  # fmt: skip
+    layout.add(
+        f"{block}down_projs.{{e}}", "Linear", (s.inner, s.hidden), part="expert", role="down", layers=layers,
+        experts=experts,
+    )  # fmt: skip
 
 
 def _llama4_vision(layout: Layout, vision: Facts, s: Sizes) -> None:

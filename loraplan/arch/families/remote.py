@@ -1,7 +1,9 @@
 """Models whose code comes with their weights: InternLM2, Baichuan, ChatGLM.
 
-Sources: the modeling files published with internlm/internlm2-7b (modeling_internlm2.py), baichuan-inc/Baichuan2-7B-Base
-(modeling_baichuan.py) and THUDM/chatglm3-6b (modeling_chatglm.py).
+Sources, copies of the files published with the weights: `modeling_internlm2.py` in OpenGVLab/InternVL @ 28e99fc8
+(internvl_chat/internvl/model/internlm2), `modeling_baichuan.py` in jrd77/Baichuan2-13B-Chat @ 35e3d5af (Baichuan 2) and
+MrInouye/baichuan-13b-chat-batch @ 3d41c0c7 (Baichuan 1, a plain linear head), `modeling_chatglm.py` in
+THUDM/language_filter_chatglm3 @ fc4c6766.
 """
 
 from __future__ import annotations

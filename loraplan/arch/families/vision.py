@@ -186,7 +186,9 @@ def paddleocr_vl(config: Mapping[str, Any]) -> ArchSpec:
     """A SigLIP tower whose patches are merged by fours, before an ERNIE 4.5 decoder."""
     whole, layout = Facts(config), Layout("model.visual.vision_model.")
     facts = text_of(config, _TEXT["paddleocr_vl"])
-    s = sizes(facts, tied=whole.flag("tie_word_embeddings", True))
+    # Either flag ties, and the text's is true where the published flat config leaves it out.
+    tied = whole.flag("tie_word_embeddings", True) or whole.part("text_config").flag("tie_word_embeddings", True)
+    s = sizes(facts, tied=tied)
     vision = whole.part("vision_config", _VISION["paddleocr_vl"])
     width, patch = vision.size("hidden_size"), vision.size("patch_size")
     kernel = (width, vision.size("num_channels"), patch, patch)

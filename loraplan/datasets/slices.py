@@ -14,13 +14,13 @@ def apply(split: str, rows: int) -> int:
     found = _SLICE.search(split.strip())
     if found is None or "+" in split:
         raise UnknownSizeError(f"the split {split!r} cannot be read")
-    start = 0 if found[1] is None else _boundary(found[1], rows)
-    end = rows if found[2] is None else _boundary(found[2], rows)
+    share = "%" in found[0]  # in one boundary it counts for both
+    start = 0 if found[1] is None else _boundary(found[1], rows, share=share)
+    end = rows if found[2] is None else _boundary(found[2], rows, share=share)
     return max(0, min(end, rows) - min(start, rows))
 
 
-def _boundary(text: str, rows: int) -> int:
-    share = text.endswith("%")
+def _boundary(text: str, rows: int, *, share: bool) -> int:
     number = int(text.rstrip("% "))
     if share and abs(number) > 100:
         raise UnknownSizeError(f"a split cannot end at {number} %")

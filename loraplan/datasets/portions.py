@@ -1,7 +1,5 @@
 """Which datasets a run takes, which split of each and how much of it, as each framework reads its own keys."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 

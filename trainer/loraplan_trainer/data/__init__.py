@@ -1,0 +1,1 @@
+"""From data files to token sequences: rows, their forms, their encoding, statistics."""

@@ -95,8 +95,13 @@ def _tuner(draft: Draft) -> None:
 
 
 def _quantization(draft: Draft) -> None:
-    """Bits count only together with a method (quant_args.py get_quantization_config)."""
+    """Bits count only together with a method (quant_args.py get_quantization_config), or under unsloth."""
     method, bits = draft.raw("quant_method"), to_float(draft.raw("quant_bits"))
+    if draft.raw("tuner_backend") == "unsloth" and bits in (4, 8):  # swift/model/register.py@4.6.0
+        draft.set("quantization.method", "bnb", "quant_bits")
+        draft.set("quantization.bits", bits, "quant_bits")
+        draft.derive(f"quantization.load_in_{bits:g}bit", True, ("quantization.bits",), f"{bits:g} bits under unsloth")
+        return
     if isinstance(method, str) and not isinstance(method, Unresolved) and bits is not None:
         draft.set("quantization.method", method.lower(), "quant_method")
         draft.set("quantization.bits", bits, "quant_bits")

@@ -88,6 +88,8 @@ def test_old_names_of_the_switch() -> None:
 
 def test_bits_without_a_method_do_nothing() -> None:
     assert run("swift sft --model m --quant_bits 4", "run.sh").plan.quantization.bits is None
+    unsloth = run("swift sft --model m --tuner_backend unsloth --quant_bits 4", "run.sh").plan.quantization
+    assert (unsloth.method, unsloth.bits, unsloth.load_in_4bit) == ("bnb", 4, True)
 
 
 def test_misspelt_option() -> None:

@@ -57,7 +57,7 @@ from collections.abc import Iterator
 
 from loraplan.arch.reach import listed as reached
 from loraplan.derived import is_lora, listed
-from loraplan.formats.targets import judgeable, target_span
+from loraplan.formats.targets import judgeable, made_by_peft, target_span
 from loraplan.plan import Plan
 from loraplan.rule import Context, Evidence, Finding, Fix, Set, Severity, rule
 
@@ -93,6 +93,8 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
         yield head
         if ctx.arch_or_none is None:
             return
+    if not made_by_peft(ctx.reading):
+        return
     matched, arch = ctx.matched, ctx.arch
     if not matched.unsupported:
         return

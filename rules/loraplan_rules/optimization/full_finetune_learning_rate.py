@@ -66,6 +66,10 @@ bf16: true
 - LoRA Without Regret, <https://thinkingmachines.ai/blog/lora/>: the factor, about 15 for runs under 100 steps.
 - TRL, `docs/source/lora_without_regret.md`: "10x" and its table of rates.
 - LoRA Learns Less and Forgets Less, <https://arxiv.org/abs/2405.09673>: the sweeps.
+- Launch scripts that kept the rate of full fine-tuning: LLaVA's first LoRA script has 2e-5 with alpha 16, its 1.5 has
+  2e-4 with alpha 256 (haotian-liu/LLaVA `scripts/finetune_lora.sh` @ 0927d6f8, `scripts/v1_5/finetune_lora.sh` @
+  200398e2); Qwen's QLoRA script has 1e-5, its LoRA script beside it 3e-4 (QwenLM/Qwen `finetune/finetune_qlora_ds.sh`
+  @ 3876edc4, `finetune/finetune_lora_ds.sh` @ 14e6e69f). The lower of each pair is reported.
 - With Adam the first steps are proportional to rate x alpha: held constant over a sixteenfold range of alpha, the
   first update (norm 0.01361) and the loss after 30 steps (within 0.4 %) are the same (a small random Llama, peft
   0.21.2).

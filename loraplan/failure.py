@@ -19,12 +19,33 @@ def bug(path: str, doing: str, error: Exception) -> Failure:
         path,
         "bug",
         f"bug in LoRAPlan: {doing} raised {type(error).__name__} at {where}" + (f": {text}" if text else ""),
-        "please report it with the versions below; everything else was still checked",
+        f"{report_it()} with the versions below; everything else was still checked",
         details=(
             versions(),
             *(line for item in traceback.format_tb(error.__traceback__)[-3:] for line in item.splitlines()),
         ),
     )
+
+
+def broken_fix(path: str, line: int, code: str, title: str, reason: str) -> Failure:
+    """A fix whose edits did what no fix may do: the file is left, and the finding with it."""
+    return Failure(
+        path,
+        "bug",
+        f"bug in LoRAPlan: the fix of {code} on line {line} ({title}) went wrong: {reason}; nothing was written to "
+        "this file",
+        f"{report_it()} with the config (without what is secret in it) and the versions below; "
+        f"--ignore {code} leaves this fix out",
+        details=(versions(),),
+    )
+
+
+def report_it() -> str:
+    """What to do about a bug, with the address where this copy of LoRAPlan states one."""
+    from loraplan.home import address
+
+    where = address("Issues") or address("Source")
+    return f"please report it at {where}" if where else "please report it where you got LoRAPlan from,"
 
 
 def versions() -> str:

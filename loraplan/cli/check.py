@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     "--fail-on", type=click.Choice(SEVERITIES[::-1]), help="Least severity for exit code 1.  [default: warning]"
 )
 @click.option("--exit-zero", is_flag=True, help="Exit with 0 whatever is found; 2 stays for what cannot be read.")
+@click.option("--exit-non-zero-on-fix", is_flag=True, help="With --fix: exit with 1 if a file was changed.")
 @click.option("--statistics", is_flag=True, help="Count the findings of each rule.")
 @click.option("--online", is_flag=True, help="Ask the Hugging Face hub for models that are unknown offline.")
 @click.option("--isolated", is_flag=True, help="Ignore settings files and versions stated beside the config.")
@@ -88,6 +89,7 @@ def command(
     stdin_filename: str | None,
     fail_on: Severity | None,
     exit_zero: bool,
+    exit_non_zero_on_fix: bool,
     statistics: bool,
     online: bool,
     isolated: bool,
@@ -131,6 +133,8 @@ def command(
         fixer.say(len(outcome.diagnostics), quiet=quiet, out=form == "text" and "-" not in paths)
         if show_diff:
             ctx.exit(2 if outcome.failures else int(fixer.would and not exit_zero))
+        if exit_non_zero_on_fix and fixer.fixed and not outcome.exit_code:
+            ctx.exit(1)
     ctx.exit(outcome.exit_code)
 
 
@@ -185,6 +189,8 @@ def _check(
     except SettingsError as error:
         fail(str(error))
     outcome.fail_on = fail_on or settings.fail_on or "warning"
+    if fixer is not None:
+        fixer.least = outcome.fail_on
     for target in targets(paths, lambda path: checker.settings_for(path).excludes(path)):
         result: FileResult | None
         if target.path == "-":

@@ -10,10 +10,11 @@ import click
 from loraplan.document import DocumentError
 from loraplan.document.read import read_text
 from loraplan.engine import Checker
-from loraplan.failure import bug
+from loraplan.failure import broken_fix, bug
 from loraplan.fixing import Fixed, fix_text
 from loraplan.fixing.files import CannotWriteError, write
 from loraplan.result import Failure, FileResult
+from loraplan.rule import Severity
 
 
 @dataclass(slots=True)
@@ -24,6 +25,8 @@ class Fixer:
     unsafe: bool
     diff: bool
     verbose: bool = False
+    least: Severity = "warning"
+    """The severity from which unsafe fixes are made."""
     fixed: int = 0
     would: bool = False
     notes: list[str] = field(default_factory=list)
@@ -39,7 +42,7 @@ class Fixer:
                     self.texts.append(stdin)
                 return result
             text = read_text(path) if stdin is None else stdin
-            done = fix_text(self.checker, path, text, unsafe=self.unsafe, format_name=format_name)
+            done = fix_text(self.checker, path, text, unsafe=self.unsafe, least=self.least, format_name=format_name)
         except DocumentError as error:
             self.notes.append(f"{path}: not fixed: {error.message}")
             return result
@@ -49,6 +52,9 @@ class Fixer:
         if done is None:
             return result
         self._refused(path, done)
+        for item, reason, _ in done.broken:
+            title = item.fix.title if item.fix is not None else item.name
+            result.failures.append(broken_fix(path, item.line, item.code, title, reason))
         if not done.changed:
             if stdin is not None and not self.diff:
                 self.texts.append(stdin)
@@ -85,9 +91,13 @@ class Fixer:
         return self.file(name, result, format_name, text)
 
     def _refused(self, path: str, done: Fixed) -> None:
-        for item, reason in done.refused:
+        for item, reason, _ in done.refused:
             title = item.fix.title if item.fix is not None else item.name
             self.notes.append(f"{path}:{item.line}: {item.code}: not applied: {title} ({reason})")
+        if done.passed_over:
+            codes = ", ".join(sorted({item.code for item in done.passed_over}))
+            why = f"below --fail-on {self.least}; --select names a rule to fix"
+            self.notes.append(f"{path}: not applied: unsafe fixes of {codes} ({why})")
 
     def say(self, remaining: int, *, quiet: bool, out: bool) -> None:
         """Texts on standard output, the rest on standard error or, with `out`, behind the report."""

@@ -1,4 +1,4 @@
-"""Insertion, removal and renaming of keys as text edits in the file's own style; knows no framework.
+"""Places of keys, their removal and renaming as text edits; knows no framework.
 
 Every function returns edits or raises CannotEditError; `unchanged_elsewhere` proves what they did by parsing again.
 """
@@ -13,8 +13,6 @@ from loraplan.document import Document, Entry, KeyPath, Mapping, Node, Scalar, S
 from loraplan.document.edit import CannotEditError, Edit
 
 _PLAIN_KEY = re.compile(r"[A-Za-z_][\w.-]*\Z")
-_COLON = re.compile(r"[ \t]*:[ \t]*\Z")
-_EQUALS = re.compile(r"[ \t]*=[ \t]*\Z")
 
 
 class Place(NamedTuple):
@@ -66,132 +64,14 @@ def line_end(text: str, offset: int) -> int:
     return end - 1 if end > offset and text[end - 1] == "\r" else end
 
 
-def usable(document: Document, holder: Mapping, entry: Entry) -> bool:
-    """Whether a new entry can be written beside this one."""
-    key, value, text = entry.key, entry.value, document.text
-    if key.shared or value.shared or key.span.start >= key.span.end or value.span.start >= value.span.end:
-        return False
-    between = text[key.span.end : value.span.start] if value.span.start >= key.span.end else None
-    if between is None:
-        return False
-    if document.syntax == "toml":
-        return _EQUALS.match(between) is not None
-    if document.syntax == "python" and holder.call is not None:
-        return between.strip() == "="
-    if document.syntax == "shell":
-        return between.strip(" \t\r\n\\=") == "" and "\n" not in text[value.span.start : value.span.end]
-    return ":" in between
-
-
-def insert(document: Document, holder: Mapping, sibling: Entry, key: str, value: str) -> list[Edit]:
-    """Write `key` with the source text `value` behind `sibling`, in its style."""
-    if not usable(document, holder, sibling):
-        raise CannotEditError("there is no key beside which it could be written")
-    if document.syntax == "shell":
-        return [_insert_option(document, sibling, key, value)]
-    text = document.text
-    if document.syntax == "toml":
-        inline = text[holder.span.start : holder.span.start + 1] == "{" and holder.flow
-        if inline:
-            return _insert_listed(document, holder, sibling, f"{_key_like(text, sibling, key)} = {value}")
-        return [_insert_line(document, sibling, f"{key} = {value}")]
-    if document.syntax == "yaml" and not holder.flow:
-        return [_insert_line(document, sibling, f"{_key_like(text, sibling, key)}: {value}")]
-    if document.syntax == "python":
-        if "**" in text[holder.span.start : holder.span.end]:
-            raise CannotEditError("the call also takes keywords that are not written here")
-        if holder.call is not None:
-            if not key.isidentifier():
-                raise CannotEditError(f"{key} is no keyword")
-            return _insert_listed(document, holder, sibling, f"{key}={value}")
-        quote = text[sibling.key.span.start]
-        if quote not in "'\"":
-            raise CannotEditError("the keys of the mapping are not written out")
-        return _insert_listed(document, holder, sibling, f"{quote}{key}{quote}: {value}")
-    between = text[sibling.key.span.end : sibling.value.span.start]
-    return _insert_listed(document, holder, sibling, _key_like(text, sibling, key) + _gap(between) + value)
-
-
-def _gap(between: str) -> str:
-    return between if _COLON.match(between) else ": "
-
-
-def _key_like(text: str, sibling: Entry, key: str) -> str:
-    """The key in the sibling's quotes."""
+def key_like(text: str, sibling: Entry, key: str) -> str:
+    """A key in the quotes of another."""
     quote = text[sibling.key.span.start]
     if quote in "'\"" and quote not in key and "\\" not in key:
         return f"{quote}{key}{quote}"
     if not _PLAIN_KEY.match(key):
         raise CannotEditError(f"{key} cannot be written as a plain key")
     return key
-
-
-def _insert_line(document: Document, sibling: Entry, written: str) -> Edit:
-    text = document.text
-    start = line_start(text, sibling.key.span.start)
-    before = text[start : sibling.key.span.start]
-    if before.strip(" \t-"):
-        raise CannotEditError("the key beside it does not begin its line")
-    indent = re.sub("-", " ", before)
-    end = line_end(text, max(sibling.value.span.end, sibling.key.span.end))
-    rest = text[sibling.value.span.end : end].strip()
-    if isinstance(sibling.value, Scalar) and sibling.value.style == "block":
-        rest = ""
-    if rest and not rest.startswith("#") and rest != ":":
-        raise CannotEditError("something else stands on the line of the key beside it")
-    if document.syntax == "yaml" and not written.partition(": ")[2]:
-        raise CannotEditError("there is no value to write")
-    return Edit(Span(end, end), line_ending(text, start) + indent + written.replace("\n", line_ending(text, start)))
-
-
-def _insert_listed(document: Document, holder: Mapping, sibling: Entry, written: str) -> list[Edit]:
-    """A further member between brackets and commas: JSON, YAML and TOML in flow style, Python calls."""
-    text = document.text
-    end = sibling.value.span.end
-    alone = not text[line_start(text, sibling.key.span.start) : sibling.key.span.start].strip()
-    if not alone or "\n" not in text[holder.span.start : sibling.key.span.start]:
-        return [Edit(Span(end, end), ", " + written)]
-    newline = line_ending(text, sibling.key.span.start)
-    indent = text[line_start(text, sibling.key.span.start) : sibling.key.span.start]
-    stop = line_end(text, end)
-    rest = text[end:stop]
-    comma = re.match(r"[ \t]*,", rest)
-    marks = ("//", "/*") if document.syntax == "json" else ("#",)
-    after = rest[comma.end() :].strip() if comma else rest.strip()
-    if after and not after.startswith(marks):
-        return [Edit(Span(end, end), f",{newline}{indent}{written}")]
-    if after.startswith("/*") and not after.endswith("*/"):
-        return [Edit(Span(end, end), f",{newline}{indent}{written}")]
-    if comma:
-        return [Edit(Span(stop, stop), f"{newline}{indent}{written},")]
-    if after:
-        return [Edit(Span(end, end), ","), Edit(Span(stop, stop), f"{newline}{indent}{written}")]
-    return [Edit(Span(end, end), f",{newline}{indent}{written}")]
-
-
-def _insert_option(document: Document, sibling: Entry, key: str, value: str) -> Edit:
-    text = document.text
-    start = sibling.key.span.start
-    dashes = re.search(r"-*\Z", text[:start])
-    assert dashes is not None
-    lead = dashes[0]
-    if not lead:
-        raise CannotEditError("the option beside it is not written with dashes")
-    name = text[start : sibling.key.span.end]
-    if "-" in name and "_" not in name:
-        key = key.replace("_", "-")
-    glue = "=" if text[sibling.key.span.end : sibling.key.span.end + 1] == "=" else " "
-    end = max(sibling.value.span.end, sibling.key.span.end)
-    begin = line_start(text, start)
-    indent = text[begin : start - len(lead)]
-    quoted = text[end : end + 1]
-    if quoted and not quoted.isspace() and quoted not in ";&|)#":
-        raise CannotEditError("the option beside it is part of a longer word")
-    written = f"{lead}{key}{glue}{value}"
-    continued = begin > 0 and re.search(r"\\\r?\n\Z", text[:begin]) is not None
-    if not indent.strip() and continued:
-        return Edit(Span(end, end), f" \\{line_ending(text, begin)}{indent}{written}")
-    return Edit(Span(end, end), f" {written}")
 
 
 def remove(document: Document, holder: Mapping, entry: Entry) -> list[Edit]:
@@ -257,7 +137,7 @@ def rename(document: Document, holder: Mapping, entry: Entry, key: str) -> Edit:
         if not key.isidentifier():
             raise CannotEditError(f"{key} is no keyword")
         return Edit(span, key)
-    return Edit(span, _key_like(text, entry, key))
+    return Edit(span, key_like(text, entry, key))
 
 
 def unchanged_elsewhere(before: Document, after: Document, edited: Iterable[Span], written: Iterable[Span]) -> bool:

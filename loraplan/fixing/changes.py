@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice, product
 from typing import Any
 
-from loraplan.document import Document, Entry, Mapping, Scalar, Span, find
+from loraplan.document import Document, Entry, Mapping, Scalar, Span, walk
 from loraplan.document.edit import CannotEditError, Edit
-from loraplan.document.structure import (
-    Place,
-    insert,
-    place_of_key,
-    place_of_value,
-    remove,
-    rename,
-    usable,
-)
+from loraplan.document.insertion import fill, insert, insert_table, is_empty, usable
+from loraplan.document.layout import Written
+from loraplan.document.structure import Place, place_of_key, place_of_value, places, remove, rename
 from loraplan.fixing.rewrite import rewrite
-from loraplan.fixing.spelling import spellings
+from loraplan.fixing.sections import created, section_of
+from loraplan.fixing.spelling import written_as
 from loraplan.fixing.translate import Drop, Write, translations
 from loraplan.formats.reading import Reading
 from loraplan.formats.values import scalar_value
@@ -26,6 +21,8 @@ from loraplan.origin import Default, Explicit
 from loraplan.plan import ordered_names
 from loraplan.rule import Change, Fix, Remove, RenameKey, Set
 
+_RENAMED = (("gradient_checkpointing", "activation_checkpointing"), ("warmup_ratio", "warmup_steps"))
+"""Names that newer releases of transformers give a key: whichever is read without complaint is written."""
 _MOST = 32
 """Ways of making a fix that are tried."""
 
@@ -34,8 +31,46 @@ def ways(reading: Reading, fix: Fix) -> Iterator[list[Edit]]:
     """Lists of edits that may make a fix; raises CannotEditError where a change cannot be written at all."""
     written = _merged(reading, fix.changes)
     gone = _gone(reading, written)
-    for chosen in islice(product(*(list(_one(reading, change, gone)) for change in written)), _MOST):
-        yield list(dict.fromkeys(edit for edits in chosen for edit in edits))
+    together = _together(reading, written)
+    whole = [(change, together.get(change.field, {}) if isinstance(change, Set) else {}) for change in written]
+    alone = [(change, beside) for change, beside in whole if beside is not None]
+    for chosen in islice(product(*(list(_one(reading, change, beside, gone)) for change, beside in alone)), _MOST):
+        yield _joined(edit for edits in chosen for edit in edits)
+
+
+def _joined(edits: Iterable[Edit]) -> list[Edit]:
+    """The edits, each once, with what is inserted at one place in one edit."""
+    found: dict[Span, str] = {}
+    others: list[Edit] = []
+    for edit in dict.fromkeys(edits):
+        if edit.span.start == edit.span.end:
+            found[edit.span] = found.get(edit.span, "") + edit.text
+        else:
+            others.append(edit)
+    return others + [Edit(span, text) for span, text in found.items()]
+
+
+def _together(reading: Reading, changes: list[Change]) -> dict[str, dict[str, Any] | None]:
+    """Field -> the further keys that its new section gets; None for a field whose key another one brings along."""
+    first: dict[str, str] = {}
+    found: dict[str, dict[str, Any] | None] = {}
+    for change in changes:
+        if not isinstance(change, Set) or reading.explicit(change.field) is not None:
+            continue
+        keys = _keys(reading, change.field)
+        if not keys or translations(reading, change.field, change.value) is not None:
+            continue
+        prefix, _, leaf = keys[0].rpartition(".")
+        if len(section_of(reading, keys[0])[1]) < 2:
+            continue
+        if prefix not in first:
+            first[prefix] = change.field
+        else:
+            brought = found.setdefault(first[prefix], {})
+            assert brought is not None
+            brought[leaf] = change.value
+            found[change.field] = None
+    return found
 
 
 def _merged(reading: Reading, changes: tuple[Change, ...]) -> list[Change]:
@@ -64,8 +99,7 @@ def _gone(reading: Reading, changes: list[Change]) -> frozenset[Span]:
             ways_known = other_keys if isinstance(other_keys, tuple) else ()
             for operation in (operation for way in ways_known for operation in way):
                 if isinstance(operation, Drop):
-                    holder, leaf = _section(reading, operation.key)
-                    entry = holder.entry(leaf) if holder is not None else None
+                    entry = _entry(reading, operation.key)
                     spans.update([entry.key.span] if entry is not None else [])
     return frozenset(spans)
 
@@ -74,14 +108,14 @@ def _key_of(reading: Reading, field: str) -> str | None:
     return reading.keys.get(field)
 
 
-def _one(reading: Reading, change: Change, gone: frozenset[Span]) -> Iterator[list[Edit]]:
+def _one(reading: Reading, change: Change, beside: dict[str, Any], gone: frozenset[Span]) -> Iterator[list[Edit]]:
     match change:
         case Set(field=field, value=value):
             found = translations(reading, field, value)
             if isinstance(found, str):
                 raise CannotEditError(found)
             if found is None:
-                yield from _set(reading, field, value, gone)
+                yield from _set(reading, field, value, beside, gone)
                 return
             yield from _first(_way(reading, field, way, gone) for way in found)
         case Remove(field=field):
@@ -131,17 +165,27 @@ def _written(reading: Reading, field: str) -> Place | None:
     return None
 
 
-def _set(reading: Reading, field: str, value: Any, gone: frozenset[Span]) -> Iterator[list[Edit]]:
+def _set(
+    reading: Reading, field: str, value: Any, beside: dict[str, Any], gone: frozenset[Span]
+) -> Iterator[list[Edit]]:
     place = _written(reading, field)
     if place is not None:
         yield from _values(reading, place, value)
         return
+    keys = _keys(reading, field)
+    if not keys:
+        raise CannotEditError(f"{reading.format} has no key for {field}")
+    yield from _first(_write(reading, field, key, value, gone, beside) for key in keys)
+
+
+def _keys(reading: Reading, field: str) -> list[str]:
+    """The keys that a user of this format may write for a field, the most usual first."""
     origin = reading.origins.get(field)
     keys = [origin.key] if isinstance(origin, Default) and origin.key else []
     keys += [reading.keys[field]] if field in reading.keys else []
-    if not keys:
-        raise CannotEditError(f"{reading.format} has no key for {field}")
-    yield from _first(_write(reading, field, key, value, gone) for key in dict.fromkeys(keys))
+    for old, new in _RENAMED:
+        keys += [key.replace(old, new) for key in keys]
+    return list(dict.fromkeys(keys))
 
 
 def _values(reading: Reading, place: Place, value: Any) -> Iterator[list[Edit]]:
@@ -175,9 +219,8 @@ def _operation(reading: Reading, field: str, operation: Write | Drop, gone: froz
     if isinstance(operation, Write):
         yield from _write(reading, field, operation.key, operation.value, gone)
         return
-    holder, leaf = _section(reading, operation.key)
-    entry = holder.entry(leaf) if holder is not None else None
-    if holder is None or entry is None:
+    entry = _entry(reading, operation.key)
+    if entry is None:
         yield []
         return
     place = place_of_key(reading.document, entry.key.span)
@@ -186,25 +229,27 @@ def _operation(reading: Reading, field: str, operation: Write | Drop, gone: froz
     yield remove(reading.document, place.holder, place.entry)
 
 
-def _section(reading: Reading, key: str) -> tuple[Mapping | None, str]:
-    prefix, _, leaf = key.rpartition(".")
-    section = reading.sections.get(prefix)
-    if section is None and "" in reading.sections:
-        found = find(reading.sections[""], tuple(prefix.split("."))) if prefix else None
-        section = found if isinstance(found, Mapping) else None
-    return section, leaf
+def _entry(reading: Reading, key: str) -> Entry | None:
+    """The entry of a dotted key, where it is written."""
+    section, below = section_of(reading, key)
+    return section.entry(below[0]) if section is not None and len(below) == 1 else None
 
 
-def _write(reading: Reading, field: str, key: str, value: Any, gone: frozenset[Span]) -> Iterator[list[Edit]]:
-    """Give a dotted key a value: in its place where it is written, else beside its nearest sibling."""
+def _write(
+    reading: Reading, field: str, key: str, value: Any, gone: frozenset[Span], beside: dict[str, Any] | None = None
+) -> Iterator[list[Edit]]:
+    """Give a dotted key a value: in its place where it is written, else beside its nearest sibling.
+
+    A section that is missing is created where its framework takes it so, with the keys `beside`.
+    """
     document = reading.document
-    section, leaf = _section(reading, key)
+    section, below = section_of(reading, key)
     if document.syntax == "shell" and isinstance(reading.root, Mapping):
-        section, leaf = reading.root, key
+        section, below = reading.root, (key,)
     if section is None:
         raise CannotEditError(f"the file has no section {key.rpartition('.')[0]}")
-    entry = section.entry(leaf)
-    if entry is not None:
+    entry = section.entry(below[0])
+    if entry is not None and len(below) == 1:
         place = place_of_key(document, entry.key.span)
         if place is None:
             raise CannotEditError("the value has no key of its own in the file")
@@ -212,9 +257,46 @@ def _write(reading: Reading, field: str, key: str, value: Any, gone: frozenset[S
         return
     if section.shared:
         raise CannotEditError("its section also serves other places")
+    for written in written_as(value, document.syntax, _like(document, section, value)):
+        yield _new(reading, section, field, key, below, written, gone, beside or {})
+
+
+def _new(
+    reading: Reading, section: Mapping, field: str, key: str, below: tuple[str, ...], written: Written,
+    gone: frozenset[Span], beside: dict[str, Any],
+) -> list[Edit]:  # fmt: skip
+    """A key that is not in the file, with the sections on the way to it."""
+    document = reading.document
+    if len(below) > 1:
+        leaves = {leaf: next(written_as(value, document.syntax)) for leaf, value in beside.items()}
+        inner = created(reading, key, below, {below[-1]: written, **leaves})
+        if inner is None:
+            raise CannotEditError(f"the file has no section {key.rpartition('.')[0]}, which is more than this key")
+        entry = section.entry(below[0])
+        place = place_of_key(document, entry.key.span) if entry is not None else None
+        if entry is not None:
+            if place is None:
+                raise CannotEditError("its section has no key of its own in the file")
+            return fill(document, place.holder, place.entry, inner)
+        written = inner
+        table = _own(document, section)
+        if document.syntax == "toml" and not table.flow:
+            return insert_table(document, table, below[0], inner)
+    elif not section.entries:
+        for place in places(document):
+            if place.entry.value.span == section.span and is_empty(place.entry.value):
+                return fill(document, place.holder, place.entry, {below[0]: written})
     holder, sibling = _sibling(reading, section, field, gone)
-    for written in spellings(value, document.syntax, _like(document, holder, value)):
-        yield insert(document, holder, sibling, leaf, written)
+    return insert(document, holder, sibling, below[0], written)
+
+
+def _own(document: Document, section: Mapping) -> Mapping:
+    """The document's own node of a section, which a reader may have resolved into another."""
+    for root in document.roots:
+        for _, node in walk(root):
+            if isinstance(node, Mapping) and node.span == section.span:
+                return node
+    raise CannotEditError("its section has no place of its own in the file")
 
 
 def _like(document: Document, holder: Mapping, value: Any) -> str:

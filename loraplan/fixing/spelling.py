@@ -9,6 +9,7 @@ from math import isfinite
 from typing import Any
 
 from loraplan.document import Syntax
+from loraplan.document.layout import Written
 
 _PLAIN_YAML = re.compile(r"(?:\.{0,2}/)?[A-Za-z_][\w./+-]*\Z")
 _NOT_TEXT = frozenset("true false yes no on off null y n".split())
@@ -44,6 +45,16 @@ def spellings(value: Any, syntax: Syntax, old: str = "") -> Iterator[str]:
         yield text(value, syntax, old)
         return
     yield compound(value, syntax, old)
+
+
+def written_as(value: Any, syntax: Syntax, like: str = "") -> Iterator[Written]:
+    """A value for a new key: scalars in every spelling, the parts of lists and mappings in the first."""
+    if isinstance(value, tuple | list) and syntax != "shell":
+        yield tuple(next(written_as(item, syntax, like)) for item in value)
+    elif isinstance(value, dict) and syntax != "shell":
+        yield {str(key): next(written_as(item, syntax, like)) for key, item in value.items()}
+    else:
+        yield from spellings(value, syntax, like)
 
 
 def numbers(value: float, old: str = "") -> Iterator[str]:

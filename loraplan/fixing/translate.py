@@ -38,7 +38,10 @@ _OWN_NAMES = frozenset(("torchtune", "litgpt", "mistral-finetune"))
 
 
 def translations(reading: Reading, field: str, value: Any) -> tuple[tuple[Operation, ...], ...] | str | None:
-    """Ways to write a field's value, or why there is none; None where the field's own key takes the value."""
+    """Ways to write a field's value, or why there is none; None where the field's own key takes the value.
+
+    A way without operations leaves the field to another of the fix, whose key says both.
+    """
     name = reading.format
     if field == "adapter.target_modules":
         if name in _OWN_NAMES:
@@ -55,9 +58,14 @@ def translations(reading: Reading, field: str, value: Any) -> tuple[tuple[Operat
         return ((Write("bf16", value),),)
     if name == "autotrain" and field in ("precision.bf16", "precision.fp16"):
         return ((Write("params.mixed_precision", "bf16" if (field == "precision.bf16") == value else "fp16"),),)
-    if name == "torchtune" and field in ("precision.bf16", "precision.fp16") and value is True:
+    if name == "torchtune" and field in ("precision.bf16", "precision.fp16"):
         kind = "bf16" if field == "precision.bf16" else "fp16"
-        return ((Write("dtype", kind),),)
+        return ((Write("dtype", kind),),) if value is True else ((),)
+    if name == "litgpt" and field == "precision.fp16" and value is False:
+        return ((),)
+    if name == "oumi" and field in ("precision.bf16", "precision.fp16"):
+        kind = "BF16" if field == "precision.bf16" else "FP16"
+        return ((Write("training.mixed_precision_dtype", kind),),) if value is True else ((),)
     if name == "torchtune" and field == "model.dtype":
         kinds = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
         return ((Write("dtype", kinds[value]),),) if value in kinds else f"torchtune has no dtype {value}"

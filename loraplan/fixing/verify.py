@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from loraplan.document import Document, Span
 from loraplan.document.comments import every_comment
@@ -14,6 +14,9 @@ from loraplan.formats.reading import Reading
 from loraplan.origin import Explicit
 from loraplan.plan import get, ordered_names
 from loraplan.rule import Fix, Remove, RenameKey, Set
+
+_LEADING = {"adapter.alpha": frozenset(("adapter.r",))}
+"""Fields whose default some frameworks work out from other fields."""
 
 
 def ranges(edits: Iterable[Edit]) -> list[Span]:
@@ -25,27 +28,38 @@ def ranges(edits: Iterable[Edit]) -> list[Span]:
     return found
 
 
-def objection(before: list[Reading], after: list[Reading], index: int, fix: Fix, edits: list[Edit]) -> str | None:
+class Objection(NamedTuple):
+    """Why a result is not what its fix says; `broken` where the edits have done what no fix may do."""
+
+    reason: str
+    broken: bool = False
+
+
+def objection(before: list[Reading], after: list[Reading], index: int, fix: Fix, edits: list[Edit]) -> Objection | None:
     """Why a result is not what the fix says, or None; `index` is the run that the fix is for."""
     if [reading.format for reading in before] != [reading.format for reading in after]:
-        return "the file would be read as something else"
+        return Objection("the file would be read as something else", broken=True)
     new = ranges(edits)
     if not unchanged_elsewhere(before[0].document, after[0].document, (edit.span for edit in edits), new):
-        return "something else in the file would change"
+        return Objection("something else in the file would change", broken=True)
     if _comments(before[0].document) - _comments(after[0].document):
-        return "a comment would be lost"
+        return Objection("a comment would be lost")
     if len(after[0].document.problems) > len(before[0].document.problems):
-        return "a key would be written twice"
+        return Objection("a key would be written twice")
     renamed = any(isinstance(change, RenameKey) for change in fix.changes)
     named = {change.field for change in fix.changes if isinstance(change, Set | Remove)}
     for number, (old, now) in enumerate(zip(before, after, strict=True)):
         if _issues(now, renamed) - _issues(old, renamed):
-            return "the new text would be read with a complaint"
+            return Objection("the new text would be read with a complaint")
         for name in ordered_names():
-            if name not in named and (reason := _differs(name, old, now, new)):
-                return reason
+            if name not in named and _differs(name, old, now, new):
+                origin = old.explicit(name)
+                same_key = origin is not None and any(_overlap(origin.span, edit.span) for edit in edits)
+                return Objection(f"{name} would change too", broken=not same_key)
+            if name not in named and not named & _LEADING.get(name, frozenset()) and _other_default(name, old, now):
+                return Objection(f"the default of {name} would change with it")
         if number == index and (reason := _missing(old, now, fix, new)):
-            return reason
+            return Objection(reason)
     return None
 
 
@@ -74,17 +88,49 @@ def _missing(old: Reading, now: Reading, fix: Fix, written: list[Span]) -> str |
     return None
 
 
-def _differs(name: str, old: Reading, now: Reading, written: list[Span]) -> str | None:
-    """Why a field that the fix does not name may not have changed as it did, or None."""
+def _differs(name: str, old: Reading, now: Reading, written: list[Span]) -> bool:
+    """Whether a field that the fix does not name has changed otherwise than it may."""
     before, after = old.origins.get(name), now.origins.get(name)
     if isinstance(after, Explicit) and any(
         _overlap(span, place) for span in written for place in (after.key_span, after.span) if place is not None
     ):
-        return None  # another meaning of the same key
+        return False  # another meaning of the same key
     if isinstance(before, Explicit) != isinstance(after, Explicit):
-        return f"{name} would change too"
-    if isinstance(before, Explicit) and not same(get(old.plan, name), get(now.plan, name)):
-        return f"{name} would change too"
+        return True
+    return isinstance(before, Explicit) and not same(get(old.plan, name), get(now.plan, name))
+
+
+def _other_default(name: str, old: Reading, now: Reading) -> bool:
+    known = old.default(name) is not None and now.default(name) is not None
+    return known and not same(get(old.plan, name), get(now.plan, name))
+
+
+def audit(before: list[Reading], after: list[Reading], fixes: Iterable[Fix]) -> str | None:
+    """What a whole series of fixes has done besides what they say, told from its first and last text alone."""
+    if [reading.format for reading in before] != [reading.format for reading in after]:
+        return "the file is read as something else"
+    if lost := _comments(before[0].document) - _comments(after[0].document):
+        return f"the comment {next(iter(lost))} is lost"
+    changes = [change for fix in fixes for change in fix.changes]
+    named = {change.field for change in changes if isinstance(change, Set | Remove)}
+    renamed = any(isinstance(change, RenameKey) for change in changes)
+    for old, now in zip(before, after, strict=True):
+        keys = {
+            origin.key_path
+            for name in named
+            for reading in (old, now)
+            if (origin := reading.explicit(name)) is not None
+        }
+        for name in ordered_names():
+            was, is_now = old.explicit(name), now.explicit(name)
+            if name in named or (was is None and is_now is None):
+                continue
+            if (was is None or is_now is None) and renamed:
+                continue
+            if any(origin is not None and origin.key_path in keys for origin in (was, is_now)):
+                continue  # another meaning of a key that was named
+            if was is None or is_now is None or not same(get(old.plan, name), get(now.plan, name)):
+                return f"{name} is changed too"
     return None
 
 

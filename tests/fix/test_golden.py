@@ -431,7 +431,7 @@ def test_a_fix_that_would_take_a_comment_with_it_is_refused(name: str) -> None:
     fixed = fix_text(checker, name, text, unsafe=True)
     assert fixed is not None
     assert comment in fixed.text
-    assert "a comment would be lost" in {reason for _, reason in fixed.refused}
+    assert "a comment would be lost" in {item.reason for item in fixed.refused}
 
 
 def test_a_comment_in_a_python_call_is_kept() -> None:

@@ -91,18 +91,29 @@ class Facts:
         found = resolve(name, base_dir=base, online=self.inputs.online, problems=problems)
         if found is None:
             raise Skip("arch", f"model architecture unknown: {problems[0] if problems else name}")
-        return found
+        return self._loaded(found)
+
+    def _loaded(self, arch: ArchSpec) -> ArchSpec:
+        """What the framework loads of a model: its language part alone, where it takes no images."""
+        if arch.multimodal:
+            from loraplan.arch.text import text_model
+            from loraplan.formats.loading import text_alone
+
+            if text_alone(self.reading, arch.model_type):
+                return text_model(arch)
+        return arch
 
     def _match(self) -> Matched:
         from dataclasses import replace
 
         from loraplan.arch.match import match
+        from loraplan.formats.targets import made_by_peft
 
         adapter, arch = self.reading.plan.adapter, self.arch()
         last = self.reading.facts.get("last_layers")  # mlx-lm counts from the end, which only the architecture tells
         if isinstance(last, int) and 0 < last < arch.num_layers and adapter.layers_to_transform is None:
             adapter = replace(adapter, layers_to_transform=tuple(range(arch.num_layers - last, arch.num_layers)))
-        return match(adapter, arch)
+        return match(adapter, arch, peft=made_by_peft(self.reading))
 
     def _find_dataset(self) -> Size:
         from loraplan import datasets

@@ -81,8 +81,11 @@ class Matched:
             yield rank, left
 
 
-def match(adapter: Adapter, arch: ArchSpec) -> Matched:
-    """The modules that `get_peft_model` would adapt, with layer and exclusion filters applied."""
+def match(adapter: Adapter, arch: ArchSpec, *, peft: bool = True) -> Matched:
+    """The modules that `get_peft_model` would adapt, with layer and exclusion filters applied.
+
+    Without `peft` another framework's own layers take the same names, and PEFT's ban on some of them does not hold.
+    """
     targets, parameters = adapter.target_modules, adapter.target_parameters or ()
     try:
         changed = converted(targets, arch)
@@ -115,7 +118,7 @@ def match(adapter: Adapter, arch: ArchSpec) -> Matched:
         for entry, parameter in changed.moved:
             if parameter not in leaves and not any(name.endswith(f".{parameter}") for name in names):
                 missing = (*missing, entry)
-    refused = _NOT_IN_MAMBA if arch.model_type in _MAMBA else frozenset[str]()
+    refused = _NOT_IN_MAMBA if peft and arch.model_type in _MAMBA else frozenset[str]()
     good = [m for m in kept if m.kind in ADAPTABLE and m.name.rpartition(".")[2] not in refused]
     unsupported = [m.name for m in kept if m not in good]
     unsupported += [m.name for m in containers]

@@ -39,7 +39,7 @@ HEAVY = {
 }  # fmt: skip
 # The formats that come before axolotl in the order of detection, and axolotl itself with what it needs.
 FORMATS = {"peft", "loraplan_yaml", "torchtune", "nemo_automodel", "litgpt", "ludwig", "axolotl"}
-SUPPORT = {"reading", "table", "values", "typed", "targets", "spelling", "components", "interpolation",
+SUPPORT = {"reading", "loading", "table", "values", "typed", "targets", "spelling", "components", "interpolation",
            "training_arguments"}  # fmt: skip
 
 

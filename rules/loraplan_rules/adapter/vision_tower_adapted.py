@@ -58,12 +58,16 @@ No options.
 - peft 0.21.2 on tiny models: Gemma 3 with two names puts half of its adapters into the tower, Qwen2.5-VL with
   all-linear about half (run).
 - Reports: peft issue 2615, sglang issue 11519.
+- axolotl 0.19.0 `utils/config/__init__.py`: `is_multimodal` holds for every model type of transformers'
+  image-text-to-text mapping, and `loaders/model.py` then takes that class.
 
 ## What it does not flag
 - Runs that say they want images: a processor, image columns or folders, a data set or output folder named after images,
   `FastVisionModel`, a vision trainer.
 - Frameworks that freeze the tower themselves: LLaMA-Factory and ms-swift by default, Unsloth by its own switches.
-- Llama 3.2 Vision, Llama 4 and Qwen3.5 in text-only runs: `AutoModelForCausalLM` loads their language model alone.
+- Llama 3.2 Vision, Llama 4 and Qwen3.5 where the language model is loaded alone or may be: `AutoModelForCausalLM` does
+  that, oumi with `text_only: true` and NeMo Automodel's causal class use it. axolotl and LLaMA-Factory load such models
+  whole whatever the data are.
 - Adapters that are trained already, frameworks with LoRA layers of their own, and models whose architecture is unknown.
 
 ## Fix safety
@@ -76,6 +80,7 @@ from collections.abc import Iterator
 
 from loraplan.arch.text import text_model
 from loraplan.derived import is_lora, listed
+from loraplan.formats.loading import text_alone
 from loraplan.formats.targets import judgeable, trained
 from loraplan.plan import Plan
 from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
@@ -113,7 +118,7 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
     if reading.facts.get("trained_adapter") or plan.model.task == "vision_language" or _wants_images(plan, ctx):
         return
     arch = ctx.arch
-    if not text_model(arch).multimodal:  # the towers are not even loaded
+    if text_alone(reading, arch.model_type) is None and not text_model(arch).multimodal:  # the towers may not even be loaded
         return
     inside = [m for m in ctx.matched.modules if m.part in _TOWERS]
     if not inside:

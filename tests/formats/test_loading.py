@@ -24,7 +24,7 @@ step_scheduler:
 
 
 @pytest.mark.parametrize(
-    ("format", "text", "model_type", "alone"),
+    ("name", "text", "model_type", "alone"),
     [
         ("oumi", OUMI.format(model="meta-llama/Llama-3.2-11B-Vision-Instruct", more=""), "mllama", False),
         (
@@ -40,8 +40,8 @@ step_scheduler:
         ("trl", "model_name_or_path: m\nuse_peft: true\nlora_r: 8\nlearning_rate: 1.0e-4\n", "mllama", None),
     ],
 )
-def test_what_is_loaded(format: str, text: str, model_type: str, alone: bool | None) -> None:
-    assert text_alone(read_one(format, text), model_type) is alone
+def test_what_is_loaded(name: str, text: str, model_type: str, alone: bool | None) -> None:
+    assert text_alone(read_one(name, text), model_type) is alone
 
 
 def _earlier(reading: Reading) -> Reading:

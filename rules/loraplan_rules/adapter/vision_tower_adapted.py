@@ -118,8 +118,8 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
     if reading.facts.get("trained_adapter") or plan.model.task == "vision_language" or _wants_images(plan, ctx):
         return
     arch = ctx.arch
-    if text_alone(reading, arch.model_type) is None and not text_model(arch).multimodal:  # the towers may not even be loaded
-        return
+    if text_alone(reading, arch.model_type) is None and not text_model(arch).multimodal:
+        return  # the towers may not even be loaded
     inside = [m for m in ctx.matched.modules if m.part in _TOWERS]
     if not inside:
         return

@@ -144,6 +144,10 @@ class Checker:
 
             result.failures.append(bug(path, "reading the file", error))
             return result
+        source = document.text
+        result.read = lambda other: self.read(
+            path, text=source if other is None else other, syntax=syntax, format_name=format_name
+        )[1]
         found: dict[tuple[str, Span, str], Diagnostic] = {}
         ran: set[str] = set()
         for reading in readings:

@@ -1,11 +1,15 @@
 """What a check yields, as plain data: placed findings, skips, failures, and what was recognised in each file."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from loraplan.document import Position, Span
 from loraplan.origin import Origin
 from loraplan.rule import Fix, Severity
+
+if TYPE_CHECKING:
+    from loraplan.formats.reading import Reading
 
 
 class Diagnostic(NamedTuple):
@@ -81,6 +85,8 @@ class FileResult:
     failures: list[Failure] = field(default_factory=list)
     suppressed: int = 0
     """Findings that a comment in the file silenced."""
+    read: "Callable[[str | None], list[Reading]] | None" = None
+    """The runs of the text that was checked (None) or of another in its place, for reports that carry fixes."""
 
 
 @dataclass(slots=True, repr=False, eq=False)

@@ -13,9 +13,9 @@ from loraplan.engine import Checker
 from loraplan.formats import NotAConfig
 from loraplan.origin import Default, Explicit
 from loraplan.plan import get, ordered_names
-from loraplan.report.replacement import replacement
+from loraplan.report.replacement import Replacement, of_file
 from loraplan.report.text import default_words
-from loraplan.result import Diagnostic
+from loraplan.result import Diagnostic, FileResult
 from loraplan.select import Registry, UnknownSelector
 from loraplan.settings import Settings, SettingsError
 
@@ -26,7 +26,7 @@ _SEVERITIES = {
 }
 
 server = LanguageServer("loraplan", __version__)
-_found: dict[str, list[Diagnostic]] = {}
+_found: dict[str, FileResult] = {}
 
 
 def start() -> None:
@@ -54,18 +54,27 @@ def _check(uri: str) -> None:
         shown.append(
             types.Diagnostic(place, failure.message, severity=types.DiagnosticSeverity.Error, source="loraplan")
         )
-    _found[uri] = items
+    if result is not None:
+        _found[uri] = result
+    else:
+        _found.pop(uri, None)
     server.text_document_publish_diagnostics(types.PublishDiagnosticsParams(uri, shown, version=document.version))
 
 
+def _diagnostics(uri: str) -> list[Diagnostic]:
+    return _found[uri].diagnostics if uri in _found else []
+
+
 def _range(uri: str, item: Diagnostic) -> types.Range:
+    return _units(uri, (item.line, item.column), (item.end_line, item.end_column))
+
+
+def _units(uri: str, start: tuple[int, int], end: tuple[int, int]) -> types.Range:
+    """A range in the client's units: columns count characters here, and in the client's encoding there."""
     document = server.workspace.get_text_document(uri)
-    # Columns count characters here, and in the client's encoding there.
     return document.position_codec.range_to_client_units(
         document.lines,
-        types.Range(
-            types.Position(item.line - 1, item.column - 1), types.Position(item.end_line - 1, item.end_column - 1)
-        ),
+        types.Range(types.Position(start[0] - 1, start[1] - 1), types.Position(end[0] - 1, end[1] - 1)),
     )
 
 
@@ -96,7 +105,7 @@ def _hover(_: LanguageServer, params: types.HoverParams) -> types.Hover | None:
     uri, line = params.text_document.uri, params.position.line + 1
     parts = list(_values(uri, line))
     registry = Registry(Settings().packages)
-    for code in dict.fromkeys(item.code for item in _found.get(uri, ()) if item.line <= line <= item.end_line):
+    for code in dict.fromkeys(item.code for item in _diagnostics(uri) if item.line <= line <= item.end_line):
         try:
             parts.append(f"# {code}\n\n{registry.page(registry.find(code))}")
         except UnknownSelector:
@@ -127,13 +136,18 @@ def _values(uri: str, line: int) -> list[str]:
 
 @server.feature(types.TEXT_DOCUMENT_CODE_ACTION)
 def _actions(_: LanguageServer, params: types.CodeActionParams) -> list[types.CodeAction]:
-    uri = params.text_document.uri
+    uri, lines = params.text_document.uri, range(params.range.start.line + 1, params.range.end.line + 2)
+    if uri not in _found:
+        return []
     actions = []
-    for item in _found.get(uri, ()):
-        text = replacement(item)
-        if text is None or item.fix is None:
-            continue
-        if params.range.start.line <= item.line - 1 <= params.range.end.line:
-            edit = types.WorkspaceEdit({uri: [types.TextEdit(_range(uri, item), text)]})
-            actions.append(types.CodeAction(f"{item.code}: {item.fix.title}", types.CodeActionKind.QuickFix, edit=edit))
+    for item, edits in of_file(_found[uri]):
+        if item.fix is not None and item.line in lines:
+            change = types.WorkspaceEdit({uri: [_edit(uri, edit) for edit in edits]})
+            actions.append(
+                types.CodeAction(f"{item.code}: {item.fix.title}", types.CodeActionKind.QuickFix, edit=change)
+            )
     return actions
+
+
+def _edit(uri: str, edit: Replacement) -> types.TextEdit:
+    return types.TextEdit(_units(uri, edit.start, edit.end), edit.text)

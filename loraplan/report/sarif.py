@@ -9,15 +9,15 @@ from urllib.parse import quote
 
 from loraplan import __version__
 from loraplan.fingerprint import numbered, relative
+from loraplan.home import address
 from loraplan.report import Style
-from loraplan.report.replacement import replacement
+from loraplan.report.replacement import Replacement, replacements
 from loraplan.result import Diagnostic, Failure, Outcome
 from loraplan.select import Registry, UnknownSelector
 from loraplan.settings import Settings
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _LEVELS = {"error": "error", "warning": "warning", "info": "note"}
-_HOME = "https://pypi.org/project/loraplan/"
 
 
 def render(outcome: Outcome, style: Style) -> Iterator[str]:
@@ -28,6 +28,7 @@ def render(outcome: Outcome, style: Style) -> Iterator[str]:
 def log(outcome: Outcome) -> dict[str, Any]:
     """The log as plain values."""
     found = outcome.diagnostics
+    edits = replacements(outcome)
     kinds = {item.code: item for item in sorted(found, key=lambda item: item.code)}
     index = {code: number for number, code in enumerate(kinds)}
     registry = Registry(Settings().packages)
@@ -37,9 +38,10 @@ def log(outcome: Outcome) -> dict[str, Any]:
     driver = {
         "name": "LoRAPlan",
         "version": __version__,
-        "informationUri": _HOME,
         "rules": [_rule(item, registry) for item in kinds.values()],
     }
+    if (home := address("Source")) is not None:
+        driver["informationUri"] = home
     return {
         "$schema": _SCHEMA,
         "version": "2.1.0",
@@ -48,7 +50,9 @@ def log(outcome: Outcome) -> dict[str, Any]:
                 "tool": {"driver": driver},
                 "columnKind": "unicodeCodePoints",
                 "invocations": [invocation],
-                "results": [_result(item, digest, index[item.code]) for item, digest in numbered(found)],
+                "results": [
+                    _result(item, digest, index[item.code], edits.get(id(item), ())) for item, digest in numbered(found)
+                ],
             }
         ],
     }
@@ -65,19 +69,21 @@ def _rule(item: Diagnostic, registry: Registry) -> dict[str, Any]:
         pass  # a rule of the user's own, or one of the engine's: its findings say what is known
     if page:
         title = page.partition("\n")[0]
-    return {
+    found = {
         "id": item.code,
         "name": "".join(part.capitalize() for part in item.name.split("-")),
         "shortDescription": {"text": title},
         "fullDescription": {"text": item.why or title},
-        "helpUri": f"{_HOME}#{item.code}",
         "help": {"text": page or title, "markdown": f"# {item.code} {item.name}\n\n{page or title}"},
         "defaultConfiguration": {"level": _LEVELS[level]},
         "properties": {"tags": ["fine-tuning", "lora"]},
     }
+    if page and (pages := address("Rules")) is not None:
+        found["helpUri"] = f"{pages}/{item.code}.md"
+    return found
 
 
-def _result(item: Diagnostic, digest: str, index: int) -> dict[str, Any]:
+def _result(item: Diagnostic, digest: str, index: int, edits: tuple[Replacement, ...]) -> dict[str, Any]:
     artifact = {"uri": _uri(item.path)}
     region = {
         "startLine": item.line,
@@ -94,15 +100,24 @@ def _result(item: Diagnostic, digest: str, index: int) -> dict[str, Any]:
         "locations": [{"physicalLocation": {"artifactLocation": artifact, "region": region}}],
         "partialFingerprints": {"loraplan/v1": digest},
     }
-    if item.fix is not None and (inserted := replacement(item)) is not None:
-        change = {"deletedRegion": region, "insertedContent": {"text": inserted}}
+    if item.fix is not None and edits:
         found["fixes"] = [
             {
                 "description": {"text": item.fix.title},
-                "artifactChanges": [{"artifactLocation": artifact, "replacements": [change]}],
+                "artifactChanges": [{"artifactLocation": artifact, "replacements": [_change(edit) for edit in edits]}],
             }
         ]
     return found
+
+
+def _change(edit: Replacement) -> dict[str, Any]:
+    region = {
+        "startLine": edit.start.line,
+        "startColumn": edit.start.column,
+        "endLine": edit.end.line,
+        "endColumn": edit.end.column,
+    }
+    return {"deletedRegion": region, "insertedContent": {"text": edit.text}}
 
 
 def _notification(failure: Failure) -> dict[str, Any]:

@@ -131,7 +131,21 @@ def test_quick_fixes_are_edits_of_the_value(client: Client) -> None:
         "range": {"start": place, "end": place},
         "context": {"diagnostics": []},
     }
-    for action in client.request("textDocument/codeAction", asked):
-        (edit,) = action["edit"]["changes"][client.uri]
-        assert edit["range"]["start"] == place
-        assert edit["newText"].isdigit()
+    (action,) = client.request("textDocument/codeAction", asked)
+    (edit,) = action["edit"]["changes"][client.uri]
+    assert action["title"].startswith("ALP001: ")
+    assert edit == {"range": {"start": place, "end": {"line": 6, "character": 13}}, "newText": "128"}
+
+
+def test_a_quick_fix_of_a_missing_key_is_an_insertion(client: Client) -> None:
+    text = BAD.replace("lora_r: 64\nlora_alpha: 4\n", "lora_r: 64  # 😀\n")
+    found = {item["code"]: item["range"]["start"]["line"] for item in client.open(text)}
+    asked = {
+        "textDocument": {"uri": client.uri},
+        "range": {side: {"line": found["ALP002"], "character": 0} for side in ("start", "end")},
+        "context": {"diagnostics": []},
+    }
+    actions = {item["title"][:6]: item for item in client.request("textDocument/codeAction", asked)}
+    (edit,) = actions["ALP002"]["edit"]["changes"][client.uri]
+    end = {"line": 5, "character": len("lora_r: 64  # ") + 2}  # two units of UTF-16
+    assert edit == {"range": {"start": end, "end": end}, "newText": "\nlora_alpha: 128"}

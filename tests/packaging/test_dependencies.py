@@ -23,6 +23,7 @@ LAYERS = [
         "loraplan.versions",
         "loraplan.discover",
         "loraplan.failure",
+        "loraplan.home",
         "loraplan.run",
         "loraplan.atomic",
         "loraplan.fingerprint",

@@ -11,7 +11,9 @@ import jsonschema
 import pytest
 
 from loraplan.document import Position, Span
+from loraplan.engine import Checker, Overrides
 from loraplan.fingerprint import numbered
+from loraplan.fixing import fix_text
 from loraplan.origin import Explicit
 from loraplan.report import FORMATS, Format, Style, render
 from loraplan.result import Diagnostic, Failure, FileResult, Outcome, Recognised
@@ -131,28 +133,116 @@ def test_rdjson_counts_columns_in_bytes() -> None:
     (found,) = values(outcome(item), "rdjson")["diagnostics"]
     assert found["location"]["range"] == {"start": {"line": 3, "column": 13}, "end": {"line": 3, "column": 15}}
     assert found["severity"] == "WARNING"
-    assert found["suggestions"] == [{"range": found["location"]["range"], "text": "128"}]
+
+
+ALPHA = """\
+base_model: NousResearch/Llama-3.2-1B  # 😀 é
+datasets: [{path: tatsu-lab/alpaca, type: alpaca}]
+adapter: lora
+lora_r: 64
+lora_alpha: 4
+lora_target_linear: true
+learning_rate: 0.0002
+micro_batch_size: 2
+num_epochs: 1
+"""
+
+
+def checked(text: str, path: str = "a.yml", code: str = "ALP001") -> Outcome:
+    result = Checker(overrides=Overrides(select=(code,), isolated=True)).check(path, text=text)
+    assert result is not None
+    assert result.diagnostics
+    return Outcome([result])
+
+
+def spliced(text: str, changes: list[tuple[tuple[int, int], tuple[int, int], str]]) -> str:
+    """A text with replacements made as a reader of the report would make them."""
+    lines = text.splitlines(keepends=True)
+    for (line, column), (end_line, end_column), new in sorted(changes, reverse=True):
+        before, after = lines[line - 1][: column - 1], lines[end_line - 1][end_column - 1 :]
+        lines[line - 1 : end_line] = [before + new + after]
+    return "".join(lines)
+
+
+FIXES = {
+    "a number": (ALPHA, "ALP001"),
+    "a number, quoted": (ALPHA.replace("lora_alpha: 4", 'lora_alpha: "4"'), "ALP001"),
+    "a new key": (ALPHA.replace("lora_alpha: 4\n", ""), "ALP002"),
+    "a list that becomes a switch": (
+        ALPHA.replace("lora_target_linear: true", "lora_target_modules:\n  - q_proj\n  - k_proj"), "TGT005",
+    ),
+    "windows line endings": (ALPHA.replace("lora_alpha: 4\n", "").replace("\n", "\r\n"), "ALP002"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FIXES)
+def test_sarif_has_the_edits_that_fix_makes(name: str) -> None:
+    text, code = FIXES[name]
+    run = values(checked(text, code=code), "sarif")["runs"][0]
+    (result,) = run["results"]
+    (change,) = result["fixes"][0]["artifactChanges"]
+    edits = [(item["deletedRegion"], item["insertedContent"]["text"]) for item in change["replacements"]]
+    made = spliced(
+        text,
+        [((at["startLine"], at["startColumn"]), (at["endLine"], at["endColumn"]), new) for at, new in edits],
+    )
+    fixed = fix_text(Checker(overrides=Overrides(select=(code,), isolated=True)), "a.yml", text, unsafe=True)
+    assert fixed is not None
+    assert fixed.changed
+    assert made == fixed.text
+    jsonschema.Draft4Validator(SCHEMA).validate(values(checked(text, code=code), "sarif"))
 
 
 @pytest.mark.parametrize(
-    ("item", "inserted"),
+    "text",
     [
-        (diagnostic(), "128"),
-        (diagnostic(value=0.00002), "0.00002"),
-        (diagnostic(source='lora_alpha: "1"'), None),
-        (diagnostic("train.sh"), None),
-        (diagnostic()._replace(origin=Explicit("q", ("a",), Span(0, 2), shared=True)), None),
-        (diagnostic()._replace(fix=None), None),
+        ALPHA.replace("lora_alpha: 4", "x: &a 4\nlora_alpha: *a"),
+        ALPHA.replace("lora_alpha: 4", "<<: &a {lora_alpha: 4}\nx: *a"),
     ],
 )
-def test_sarif_has_fixes_only_where_they_are_a_plain_edit(item: Diagnostic, inserted: str | None) -> None:
-    (result,) = values(outcome(item), "sarif")["runs"][0]["results"]
-    if inserted is None:
-        assert "fixes" not in result
-    else:
-        (replacement,) = result["fixes"][0]["artifactChanges"][0]["replacements"]
-        assert replacement["insertedContent"]["text"] == inserted
-        assert replacement["deletedRegion"] == {"startLine": 3, "startColumn": 13, "endLine": 3, "endColumn": 15}
+def test_a_fix_that_would_be_refused_is_in_no_report(text: str) -> None:
+    result = checked(text)
+    assert "fixes" not in values(result, "sarif")["runs"][0]["results"][0]
+    assert "suggestions" not in values(result, "rdjson")["diagnostics"][0]
+
+
+def test_a_fix_that_breaks_is_left_out_of_the_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("loraplan.fixing.one.ways", broken)
+    assert "fixes" not in values(checked(ALPHA), "sarif")["runs"][0]["results"][0]
+
+
+def test_rdjson_suggests_the_edit() -> None:
+    text = '{"😀é": 1, "lora_alpha": 0.5, "peft_type": "LORA", "r": 16, "target_modules": "all-linear"}'
+    (found,) = values(checked(text, "adapter_config.json"), "rdjson")["diagnostics"]
+    (suggestion,) = found["suggestions"]
+    start, end = (suggestion["range"][side]["column"] - 1 for side in ("start", "end"))
+    data = text.encode()
+    assert data[start:end] == b"0.5"
+    assert suggestion["text"] == "32"
+
+
+def test_rdjson_suggests_nothing_where_two_places_change() -> None:
+    text, code = FIXES["a list that becomes a switch"]
+    (found,) = values(checked(text, code=code), "rdjson")["diagnostics"]
+    assert "suggestions" not in found
+
+
+def test_addresses_are_those_that_are_stated(monkeypatch: pytest.MonkeyPatch) -> None:
+    (rule,) = values(outcome(diagnostic()), "sarif")["runs"][0]["tool"]["driver"]["rules"]
+    assert "helpUri" not in rule
+    assert "url" not in values(outcome(diagnostic()), "rdjson")["source"]
+    stated = {"Source": "https://git.example.org/loraplan", "Rules": "https://docs.example.org/rules"}
+    for module in ("sarif", "rdjson"):
+        monkeypatch.setattr(f"loraplan.report.{module}.address", stated.get)
+    log = values(outcome(diagnostic(), diagnostic()._replace(code="ZZZ001", name="own-rule")), "sarif")
+    driver = log["runs"][0]["tool"]["driver"]
+    assert driver["informationUri"] == "https://git.example.org/loraplan"
+    assert [rule.get("helpUri") for rule in driver["rules"]] == ["https://docs.example.org/rules/ALP001.md", None]
+    assert values(outcome(diagnostic()), "rdjson")["source"]["url"] == "https://git.example.org/loraplan"
+    jsonschema.Draft4Validator(SCHEMA).validate(log)
 
 
 def test_sarif_carries_the_rules_page() -> None:

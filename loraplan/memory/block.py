@@ -1,0 +1,366 @@
+"""One decoder block as the operations that PyTorch runs, for every way in which the stacks run it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from loraplan.memory.tape import NOTHING, Profile, Size, Tape
+
+
+class Projection(NamedTuple):
+    """A linear layer of the block, and what is trained of it. Sizes in elements."""
+
+    inputs: int
+    outputs: int
+    rank: int = 0
+    """LoRA rank, 0 where it is not adapted."""
+    variant: str = ""
+    """`dora`, `fa` (LoRA-FA: A is frozen) or nothing."""
+    quantized: str = ""
+    """`bnb4`, `bnb8`, `gptq`, ... where the base weight is dequantized for each product."""
+    trained: bool = False
+    """The weight itself is trained."""
+    bias: bool = False
+
+
+class Numerics(NamedTuple):
+    """Bytes per element and the implementation choices that decide what is saved."""
+
+    weight: int = 2
+    """Of the base weights, and so of activations outside autocast."""
+    compute: int = 2
+    """Of matrix products: the autocast type, or that of the weights."""
+    stream: int = 2
+    """Of the residual stream between blocks."""
+    norm_weight: int = 2
+    norm_trained: bool = False
+    adapter: int = 4
+    autocast: bool = False
+    dropout: bool = False
+    fused_norm: bool = False
+    fused_mlp: bool = False
+    fused_rope: bool = False
+    fused_adapter: bool = False
+    """The adapters of quantized layers run in one autograd function with their base (unsloth's kernels)."""
+    input_cast: bool = True
+    """PEFT casts the input of an adapter to the adapter's dtype."""
+    quantized_input: bool = False
+    """A 4-bit product keeps its input (bitsandbytes before 0.42 autograd/_functions.py `MatMul4Bit`)."""
+    merged_query: bool = False
+    """q, k and v are one layer with one adapter (litgpt lora.py `LoRAQKVLinear`)."""
+
+
+class Block(NamedTuple):
+    """The shape of a decoder block. Sizes in elements."""
+
+    hidden: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    query: tuple[Projection, ...]
+    """q, k, v, or one fused projection, or the longer chain of latent attention."""
+    output: Projection | None
+    mlp: tuple[Projection, ...]
+    """gate, up, down; or gate_up, down; or fc1, fc2."""
+    gated: bool = True
+    norm: str = "rms"
+    """`rms` (computed in fp32 by hand, as LlamaRMSNorm), `layer` (torch's LayerNorm) or `rms32` (gemma: weight too)."""
+    post_norms: bool = False
+    """The branches are normed again before they are added (gemma2, glm4)."""
+    head_norms: bool = False
+    parallel: bool = False
+    """Attention and MLP read the same input and are added together."""
+    attention: str = "flash"
+    """`flash`, `efficient` (sdpa with a mask), `eager`."""
+    repeats_kv: bool = False
+    """Keys and values are expanded to all heads before attention."""
+    experts: int = 0
+    """Experts that each token visits; 0 for a dense MLP."""
+    routed: int = 0
+    """Experts there are."""
+    shared: tuple[Projection, ...] = ()
+    """The shared expert's gate, up, down."""
+    rotary: bool = True
+    attention_dropout: bool = False
+
+
+def profile(block: Block, numerics: Numerics, *, recomputed: bool) -> Profile:
+    """Liveness of the block. `recomputed`: it is run again in the backward, whose caller holds its output."""
+    stream = numerics.stream
+    tape = Tape(Size(stream * block.hidden))
+    if block.parallel:
+        normed, width = _norm(tape, 0, stream, block.hidden, block.norm, numerics)
+        attended, _ = _attention(tape, normed, width, block, numerics)
+        fed, _ = _feed(tape, normed, width, block, numerics)
+        both = tape.op("branches added", (attended, fed), Size(numerics.compute * block.hidden), views=(attended, fed))
+        tape.op("residual", (both, 0), Size(stream * block.hidden), views=(both, 0))
+        return tape.profile(output_kept=recomputed)
+    normed, width = _norm(tape, 0, stream, block.hidden, block.norm, numerics)
+    attended, width = _attention(tape, normed, width, block, numerics)
+    if block.post_norms:
+        attended, width = _norm(tape, attended, width, block.hidden, block.norm, numerics)
+    middle = _residual(tape, 0, attended, width, block, numerics)
+    normed, width = _norm(tape, middle, stream, block.hidden, block.norm, numerics)
+    fed, width = _feed(tape, normed, width, block, numerics)
+    if block.post_norms:
+        fed, width = _norm(tape, fed, width, block.hidden, block.norm, numerics)
+    _residual(tape, middle, fed, width, block, numerics)
+    return tape.profile(output_kept=recomputed)
+
+
+def _residual(tape: Tape, base: int, branch: int, width: int, block: Block, numerics: Numerics) -> int:
+    """The sum; a branch of another type has a gradient of its own."""
+    same = (base, branch) if width == numerics.stream else (base,)
+    return tape.op("residual", (base, branch), Size(numerics.stream * block.hidden), views=same)
+
+
+def _norm(tape: Tape, x: int, width: int, size: int, kind: str, numerics: Numerics) -> tuple[int, int]:
+    """A norm over the last dimension; its output and that output's bytes per element."""
+    statistics = tape.extra(Size(8 if kind == "layer" else 4))
+    if numerics.fused_norm and kind != "layer":
+        saves = (x, statistics)
+        return tape.op("norm", (x,), Size(width * size), saves=saves), width
+    if kind == "layer":
+        if numerics.autocast and width != 4:
+            x, width = tape.op("norm upcast", (x,), Size(4 * size)), 4
+        return tape.op("norm", (x,), Size(width * size), saves=(x, statistics)), width
+    full = x if width == 4 else tape.op("norm upcast", (x,), Size(4 * size))
+    scaled = tape.op("normalize", (full,), Size(4 * size), saves=(full, statistics), backward=Size(8 * size))
+    if kind == "rms32":
+        keep = (scaled,) if numerics.norm_trained else ()
+        weighted = tape.op("norm weight", (scaled,), Size(4 * size), saves=keep)
+        return (weighted, width) if width == 4 else (tape.op("norm downcast", (weighted,), Size(width * size)), width)
+    narrow = scaled if width == 4 else tape.op("norm downcast", (scaled,), Size(width * size))
+    out = max(width, numerics.norm_weight)
+    keep = (narrow,) if numerics.norm_trained else ()
+    return tape.op("norm weight", (narrow,), Size(out * size), saves=keep), out
+
+
+def _linear(
+    tape: Tape, name: str, x: int, width: int, projection: Projection, numerics: Numerics, copies: float = 1
+) -> tuple[int, int]:
+    """A linear layer with its adapter; its output and that output's bytes per element. `copies`: rows per token."""
+    compute, n_in, n_out = numerics.compute, projection.inputs * copies, projection.outputs * copies
+    out = width if projection.quantized.startswith("bnb") else compute
+    workspace = Size(0, 0, projection.inputs * projection.outputs * compute) if projection.quantized else NOTHING
+    cast = x if width == compute else tape.op(f"{name} input cast", (x,), Size(compute * n_in))
+    keep = (cast,) if projection.trained or (projection.quantized == "bnb4" and numerics.quantized_input) else ()
+    base = tape.op(name, (cast,), Size(out * n_out), saves=keep, forward=workspace, backward=workspace)
+    if not projection.rank:
+        return base, out
+    return _adapter(tape, name, x, width, base, out, projection, numerics, copies), out
+
+
+def _adapter(
+    tape: Tape,
+    name: str,
+    x: int,
+    width: int,
+    base: int,
+    out: int,
+    projection: Projection,
+    numerics: Numerics,
+    copies: float,
+) -> int:
+    """base + dropout(x) A B * scaling, as peft 0.21.2 tuners/lora/layer.py `Linear.forward` and bnb.py compute it."""
+    n_in, n_out, rank = projection.inputs * copies, projection.outputs * copies, projection.rank * copies
+    adapter = numerics.adapter
+    own_type = numerics.autocast and projection.quantized.startswith("bnb")  # bnb.py: no conversion under autocast
+    if own_type or width == adapter or not numerics.input_cast:
+        typed, bytes_in = x, width
+    else:
+        typed, bytes_in = tape.op(f"{name} adapter input cast", (x,), Size(adapter * n_in)), adapter
+    if numerics.dropout:
+        mask = tape.extra(Size(n_in))
+        typed = tape.op(f"{name} adapter dropout", (typed,), Size(bytes_in * n_in), saves=(mask,))
+    if numerics.autocast and bytes_in != numerics.compute:
+        typed, bytes_in = tape.op(f"{name} autocast", (typed,), Size(numerics.compute * n_in)), numerics.compute
+    keep = () if projection.variant == "fa" else (typed,)
+    low = tape.op(f"{name} lora_A", (typed,), Size(bytes_in * rank), saves=keep)
+    high = tape.op(f"{name} lora_B", (low,), Size(bytes_in * n_out), saves=(low,))
+    if projection.variant == "dora":
+        high = _dora(tape, name, base, out, high, bytes_in, projection, numerics, copies)
+    else:
+        high = tape.op(f"{name} scaling", (high,), Size(bytes_in * n_out))
+    wide = max(out, bytes_in)
+    same = tuple(item for item, size in ((base, out), (high, bytes_in)) if size == wide)
+    total = tape.op(f"{name} adapter added", (base, high), Size(wide * n_out), views=same)
+    return total if wide == out else tape.op(f"{name} result cast", (total,), Size(out * n_out))
+
+
+def _dora(
+    tape: Tape,
+    name: str,
+    base: int,
+    out: int,
+    high: int,
+    bytes_in: int,
+    projection: Projection,
+    numerics: Numerics,
+    copies: float,
+) -> int:
+    """(m - 1) * base + m * lora * scaling (peft 0.21.2 tuners/lora/dora.py): both products keep their factors.
+
+    The column norm is computed through the identity: a square of the input's width and two whole weights.
+    """
+    n_out = projection.outputs * copies
+    weight = projection.inputs * projection.outputs
+    wide = numerics.adapter
+    workspace = Size(0, 0, weight * wide * 3 + projection.inputs**2 * wide)
+    shifted = tape.op(f"{name} dora base", (base,), Size(max(out, wide) * n_out), saves=(base,), forward=workspace)
+    scaled = tape.op(f"{name} dora lora", (high,), Size(bytes_in * n_out), saves=(high,))
+    scaled = tape.op(f"{name} scaling", (scaled,), Size(bytes_in * n_out))
+    return tape.op(f"{name} dora sum", (shifted, scaled), Size(bytes_in * n_out), views=(shifted, scaled))
+
+
+def _fused(
+    tape: Tape, name: str, x: int, width: int, projections: tuple[Projection, ...], numerics: Numerics
+) -> tuple[int, ...]:
+    """Adapted quantized projections of one input in one autograd function (unsloth's LoRA_QKV and LoRA_W).
+
+    It saves the input and, where there is dropout, a dropped copy for each projection; the gradient of the input is
+    written over it.
+    """
+    n_in = projections[0].inputs
+    dropped = tuple(tape.extra(Size(width * n_in)) for _ in projections) if numerics.dropout else ()
+    workspace = Size(2 * width * n_in + n_in, 0, max(p.inputs * p.outputs for p in projections) * numerics.compute)
+    sizes = tuple(Size(width * projection.outputs) for projection in projections)
+    return tape.many(name, (x,), sizes, (x, *dropped), forward=workspace, backward=workspace)
+
+
+def _attention(tape: Tape, x: int, width: int, block: Block, numerics: Numerics) -> tuple[int, int]:
+    """Projections, rotation, attention, output projection."""
+    fused = numerics.fused_adapter and all(p.rank and p.quantized for p in block.query)
+    inner, kv = block.heads * block.head_dim, block.kv_heads * block.head_dim
+    compute = numerics.compute
+    if numerics.merged_query:
+        return _merged(tape, x, width, block, numerics)
+    if fused and len(block.query) > 1:
+        parts = _fused(tape, "qkv", x, width, block.query, numerics)
+        made = [(part, width) for part in parts]
+    else:
+        made = [
+            _linear(tape, name, x, width, projection, numerics)
+            for name, projection in zip("qkv" if len(block.query) > 1 else ("qkv",), block.query, strict=False)
+        ]
+    if len(made) == 1:
+        tensors = [(*made[0], block.query[0].outputs)]
+    else:
+        tensors = [(item, size, n) for (item, size), n in zip(made, (inner, kv, kv), strict=False)]
+    query_key = tensors[: max(1, len(tensors) - 1)]
+    rotated = []
+    for number, (current, size, n) in enumerate(tensors):
+        if block.head_norms and number < len(query_key) and len(tensors) > 1:
+            current, size = _norm(tape, current, size, n, block.norm, numerics)
+        if block.rotary and number < len(query_key):
+            current = tape.op("rotary", (current,), Size(size * n), backward=Size(size * n))
+        if size != compute:
+            current, size = tape.op("attention cast", (current,), Size(compute * n)), compute
+        rotated.append((current, size, n))
+    if block.repeats_kv and len(rotated) == 3 and kv != inner:
+        rotated[1:] = [(tape.op("repeat kv", (item,), Size(size * inner)), size, inner) for item, size, _ in rotated[1:]]
+    sources = tuple(item for item, _, _ in rotated)
+    result = _attend(tape, sources, inner, block, numerics)
+    if block.output is None:
+        return result, compute
+    if fused and block.output.rank and block.output.quantized:
+        return _fused(tape, "o", result, compute, (block.output,), numerics)[0], compute
+    return _linear(tape, "o", result, compute, block.output, numerics)
+
+
+def _merged(tape: Tape, x: int, width: int, block: Block, numerics: Numerics) -> tuple[int, int]:
+    """litgpt's attention: the values are a view, so that the whole of q, k and v stays alive beside rotated copies.
+
+    The adapter's update is written into a zero tensor by `index_copy`, whose backward keeps the update (torch 2.13
+    tools/autograd/derivatives.yaml: `expand_as(source)`).
+    """
+    size = numerics.compute
+    inner, kv = block.heads * block.head_dim, block.kv_heads * block.head_dim
+    rows = inner + 2 * kv
+    first = block.query[0]
+    whole = Projection(first.inputs, rows, quantized=first.quantized, trained=first.trained)
+    base, _ = _linear(tape, "qkv", x, width, whole, numerics)
+    adapted = [p for p in block.query if p.rank]
+    if adapted:
+        typed = x
+        if numerics.dropout:
+            mask = tape.extra(Size(first.inputs))
+            typed = tape.op("qkv adapter dropout", (x,), Size(size * first.inputs), saves=(mask,))
+        outputs = rows if len(block.query) == 1 else sum(p.outputs for p in adapted)
+        rank = sum(p.rank for p in adapted)
+        low = tape.op("qkv lora_A", (typed,), Size(size * rank), saves=(typed,))
+        high = tape.op("qkv lora_B", (low,), Size(size * outputs), saves=(low,))
+        padded = tape.op("qkv zero pad", (high,), Size(size * rows), saves=(high,))
+        scaled = tape.op("qkv scaling", (padded,), Size(size * rows))
+        base = tape.op("qkv adapter added", (base, scaled), Size(size * rows), views=(base, scaled))
+    query = tape.op("rotary", (base,), Size(size * inner), backward=Size(size * inner))
+    key = tape.op("rotary", (base,), Size(size * (inner if block.repeats_kv else kv)), backward=Size(size * kv))
+    value = base
+    if block.repeats_kv and kv != inner:
+        value = tape.op("repeat kv", (base,), Size(size * inner))
+    result = _attend(tape, (query, key, value), inner, block, numerics)
+    return (result, size) if block.output is None else _linear(tape, "o", result, size, block.output, numerics)
+
+
+def _attend(tape: Tape, sources: tuple[int, ...], inner: int, block: Block, numerics: Numerics) -> int:
+    """softmax(q k) v. The fused kernels save their inputs, their output and one fp32 log-sum-exp for each head."""
+    size = numerics.compute
+    if block.attention != "eager":
+        statistics = tape.extra(Size(4 * block.heads))
+        return tape.op("attention", sources, Size(size * inner), saves=(*sources, -1, statistics))
+    matrix = Size(0, size * block.heads)
+    scores = tape.op("scores", sources, matrix, saves=sources)
+    masked = tape.op("mask", (scores,), matrix, views=(scores,))
+    soft = tape.op("softmax", (masked,), Size(0, 4 * block.heads), saves=(-1,))
+    weights = soft if size == 4 else tape.op("softmax cast", (soft,), matrix)
+    if block.attention_dropout:
+        mask = tape.extra(Size(0, block.heads))
+        weights = tape.op("attention dropout", (weights,), matrix, saves=(mask,))
+    return tape.op("attention", (weights, sources[-1]), Size(size * inner), saves=(weights, sources[-1]))
+
+
+def _feed(tape: Tape, x: int, width: int, block: Block, numerics: Numerics) -> tuple[int, int]:
+    """The MLP, or the experts and their shared expert."""
+    if not block.experts:
+        return _mlp(tape, x, width, block.mlp, block, numerics, 1)
+    router = tape.op("router", (x,), Size(4 * block.routed), saves=(x,))
+    weights = tape.op("router softmax", (router,), Size(4 * block.routed), saves=(-1,))
+    copies = block.experts
+    dispatched = tape.op("dispatch", (x,), Size(width * block.hidden * copies))
+    fed, out = _mlp(tape, dispatched, width, block.mlp, block, numerics, copies)
+    weighted = tape.op("expert weights", (fed, weights), Size(out * block.hidden * copies), saves=(fed,))
+    combined = tape.op("combine", (weighted,), Size(out * block.hidden))
+    if not block.shared:
+        return combined, out
+    shared, _ = _mlp(tape, x, width, block.shared, block, numerics, 1)
+    return tape.op("shared added", (combined, shared), Size(out * block.hidden), views=(combined, shared)), out
+
+
+def _mlp(
+    tape: Tape,
+    x: int,
+    width: int,
+    projections: tuple[Projection, ...],
+    block: Block,
+    numerics: Numerics,
+    copies: float,
+) -> tuple[int, int]:
+    """down(act(gate) * up), or fc2(act(fc1)). The activation keeps its input, the product both factors."""
+    *first, last = projections
+    inner = last.inputs * copies
+    if not block.gated:
+        low, size = _linear(tape, "fc1", x, width, first[0], numerics, copies)
+        active = tape.op("activation", (low,), Size(size * inner), saves=(low,))
+        return _linear(tape, "fc2", active, size, last, numerics, copies)
+    if len(first) == 1:
+        both, size = _linear(tape, "gate_up", x, width, first[0], numerics, copies)
+        gate = up = both
+    else:
+        gate, size = _linear(tape, "gate", x, width, first[0], numerics, copies)
+        up, _ = _linear(tape, "up", x, width, first[1], numerics, copies)
+    if numerics.fused_mlp:
+        product = tape.op("glu", (gate, up), Size(size * inner), saves=(gate, up), reuses=True)
+    else:
+        active = tape.op("activation", (gate,), Size(size * inner), saves=(gate,))
+        product = tape.op("gate product", (active, up), Size(size * inner), saves=(active, up))
+    return _linear(tape, "down", product, size, last, numerics, copies)

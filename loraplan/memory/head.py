@@ -1,0 +1,72 @@
+"""The end of the model: final norm, logits, loss; what stays alive while the loss is computed and differentiated."""
+
+from __future__ import annotations
+
+from loraplan.memory.block import Numerics, Projection, _linear, _norm
+from loraplan.memory.tape import Profile, Size, Tape
+
+LOSSES = {
+    "shift": "logits upcast to fp32, then copied without the last position (transformers 4.46 to 4.49 loss_utils.py)",
+    "replace": "the fp32 logits replace the bf16 ones, then are copied without the last position (transformers <= 4.45)",
+    "pad": "logits upcast to fp32; the labels are shifted instead of the logits (transformers >= 4.50 loss_utils.py)",
+    "own": "cross-entropy inside the model's class, on logits of the model's own type (GPTBigCode, transformers 4.48)",
+    "own_fused": "as `own`, with the fused cross-entropy",
+    "fused": "as `shift`, with a fused cross-entropy that writes the gradient over the logits (unsloth's kernel)",
+    "fused_replace": "as `replace`, with the fused cross-entropy",
+    "linear": "head and cross-entropy in one operation, chunk by chunk: no logits (Liger, cut cross-entropy)",
+    "chunked": "head and cross-entropy over chunks of positions, each recomputed in the backward",
+    "chunked_logits": "logits made in chunks and all kept; the compiled cross-entropy of a chunk keeps them only"
+    " (torchtune 0.6 modules/loss/ce_chunked_output_loss.py)",
+    "chunked_fp32": "logits made in chunks, all converted to fp32 and kept, with the logarithms of each chunk (litgpt"
+    " 0.5 utils.py `chunked_cross_entropy`; lightning fabric converts outputs)",
+}
+"""The ways of computing the loss, and where each is written."""
+
+
+def profile(
+    hidden: int,
+    vocabulary: int,
+    norm: str,
+    numerics: Numerics,
+    loss: str,
+    head: Projection,
+    *,
+    chunk: int = 0,
+    has_norm: bool = True,
+) -> Profile:
+    """Liveness from the last block's output to the loss and back. `chunk`: positions per piece of a chunked loss."""
+    tape = Tape(Size(numerics.stream * hidden))
+    x, width = 0, numerics.stream
+    if has_norm:
+        x, width = _norm(tape, x, width, hidden, norm, numerics)
+    tape.hold(x)
+    if loss in ("linear", "chunked"):
+        # A piece has its logits in the model's type and in fp32, and the gradient written over one of them.
+        piece = Size(0, 0, chunk * vocabulary * (numerics.compute + 8)) if chunk else Size(6 * hidden)
+        gradient = tape.extra(Size(numerics.compute * hidden))
+        saves = (gradient,) if loss == "linear" else (x,)
+        tape.op("loss in pieces", (x,), Size(4), saves=saves, forward=piece, backward=piece)
+        return tape.profile(owns_input=True)
+    logits, size = _linear(tape, "head", x, width, head, numerics)
+    if loss == "chunked_logits":
+        piece = Size(0, 0, chunk * vocabulary * 4)
+        tape.op("cross-entropy", (logits,), Size(4), saves=(logits,), forward=piece, backward=piece, reuses=True)
+        return tape.profile(owns_input=True)
+    whole = Size(4 * vocabulary)
+    if loss in ("shift", "pad", "fused", "own", "own_fused"):
+        tape.hold(logits)
+    current = logits
+    if size != 4 and (loss != "own" and (loss != "own_fused" or numerics.autocast)):
+        current = tape.op("logits upcast", (logits,), whole)
+        tape.hold(current)
+        size = 4
+    if loss in ("shift", "replace", "fused", "fused_replace", "own", "own_fused"):
+        current = tape.op("logits shifted", (current,), Size(size * vocabulary))
+    if loss in ("fused", "fused_replace", "own_fused"):
+        tape.op("cross-entropy", (current,), Size(4), saves=(current,), reuses=True)
+        return tape.profile(owns_input=True)
+    if size != 4 and numerics.autocast:
+        current, size = tape.op("logits upcast", (current,), whole), 4
+    log = tape.op("log_softmax", (current,), Size(size * vocabulary), saves=(-1,))
+    tape.op("nll", (log,), Size(4), saves=(log,))
+    return tape.profile(owns_input=True)

@@ -1,0 +1,246 @@
+"""The estimate: what is alive at each phase of a training step, on one GPU of the run."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from loraplan.arch.spec import ArchSpec
+from loraplan.devices import Device
+from loraplan.memory.observed import ranges
+from loraplan.memory.setup import CUBLAS_WORKSPACE, CUBLAS_WORKSPACE_HOPPER, Setup, setup
+from loraplan.memory.sharding import Shards, shards
+from loraplan.memory.stack import Stack, stack_for
+from loraplan.memory.term import Estimate, Phase, Term
+from loraplan.memory.weights import SOURCES
+from loraplan.plan import Plan
+
+_LIVENESS = "liveness of the operations as the stack runs them (loraplan.memory.block)"
+_AUTOGRAD = "torch 2.13 csrc/autograd"
+
+
+def estimate(plan: Plan, arch: ArchSpec, device: Device | None = None, *, stack: Stack | None = None) -> Estimate:
+    """Peak memory of a run. Without a stack, that of transformers + PEFT of today is taken."""
+    return evaluate(setup(plan, arch, stack or stack_for("transformers")), device)
+
+
+def evaluate(run: Setup, device: Device | None = None) -> Estimate:
+    """The estimate of a run that is set up already."""
+    split = shards(run)
+    phases = _phases(run, split, device)
+    peak = max(phases, key=lambda phase: phase.bytes)
+    allocated, reserved, total, evidence = ranges(run, peak.bytes, split)
+    symbols = (
+        ("tokens", run.tokens),
+        ("length", run.length),
+        ("layers", sum(item.count for item in run.layers)),
+        ("hidden", run.arch.hidden_size),
+        ("vocabulary", run.arch.vocab_size),
+        ("trained", run.trained),
+        ("parameters", run.arch.parameters),
+        ("gpus", split.gpus),
+    )
+    return Estimate(
+        phases, allocated, reserved, total, split.host, run.unknown, run.assumptions, symbols, run.stack.name,
+        split.gpus, evidence,
+    )  # fmt: skip
+
+
+class _Parts(NamedTuple):
+    """Bytes that several phases share."""
+
+    static: tuple[Term, ...]
+    gathered_one: int
+    gathered_two: int
+    inputs: int
+    """Of the blocks, as checkpointing keeps them."""
+    saved: int
+    """Of all blocks, without checkpointing."""
+    grads: int
+    batch: int
+    logits: int
+    """The output that the training loop holds through the backward."""
+    autocast: int
+
+
+def _phases(run: Setup, split: Shards, device: Device | None) -> tuple[Phase, ...]:
+    parts = _parts(run, split, device)
+    return (
+        _load(run, parts),
+        _forward(run, split, parts),
+        _loss(run, split, parts),
+        _backward(run, split, parts),
+        _step(run, split, parts),
+    )
+
+
+def _parts(run: Setup, split: Shards, device: Device | None) -> _Parts:
+    base, shape, tokens = run.weights, run.shape, run.tokens
+    weights = (base.quantized + base.plain + base.norms + base.ends + base.other) // split.parameters
+    own = shape.adapter * run.adapter_bytes // split.adapters + shape.saved * run.weight_bytes // split.parameters
+    state = split.state(run)
+    hopper = device is not None and device.capability is not None and device.capability >= (9, 0)
+    terms = [
+        Term("base weights", weights * split.weight_copy, "bytes of the stored weights / shards", SOURCES.get(run.storage.kind, "")),
+        Term("quantization statistics", base.statistics, "scales of every block, whole on each GPU", SOURCES.get(run.storage.kind, "")),
+        Term("adapters", own, "adapter parameters × bytes of their dtype", "peft 0.21.2 tuners/lora/layer.py"),
+        Term("optimizer state", state, "trained × state bytes", run.optimizer.source),
+        Term("master weights", split.master, "trained × 4", split.source),
+        Term("communication buffers", split.buffers, split.buffer_formula, split.source),
+        Term("cuBLAS workspaces", 2 * (CUBLAS_WORKSPACE_HOPPER if hopper else CUBLAS_WORKSPACE), "one for the forward's thread, one for the backward's", "torch 2.13 aten/src/ATen/cuda/CublasHandlePool.cpp"),
+    ]  # fmt: skip
+    if run.full:
+        terms[2] = Term("adapters", 0, "", "")
+    stream, hidden = run.numerics.stream, run.arch.hidden_size
+    layers = sum(item.count for item in run.layers)
+    inputs = (layers * stream - (stream - run.weight_bytes)) * hidden * tokens if layers else 0
+    saved = sum(item.count * item.profile.saved.at(tokens, run.length) for item in run.layers)
+    grads = split.gradients(run)
+    logits = tokens * run.arch.vocab_size * run.numerics.compute if run.stack.keeps_logits else 0
+    cast = 0
+    if run.numerics.autocast and not run.numerics.fused_adapter:
+        trained = run.trained if not run.full or run.weight_bytes == 4 else 0
+        cast = 2 * trained if (run.weight_bytes if run.full else run.adapter_bytes) == 4 and split.parameters == 1 else 0
+    return _Parts(
+        tuple(term for term in terms if term.bytes),
+        split.root + split.layer,
+        split.root + 2 * split.layer,
+        0 if run.offloads else inputs,
+        int(saved),
+        grads,
+        24 * tokens,
+        logits,
+        cast,
+    )
+
+
+def _phase(name: str, parts: _Parts, *terms: Term) -> Phase:
+    batch = Term("batch", parts.batch, "tokens × 3 int64: ids, mask, labels", "transformers 5.23 data/data_collator.py")
+    return Phase(name, (*parts.static, batch, *(term for term in terms if term.bytes > 0)))
+
+
+def _gathered(run: Setup, size: int, blocks: int) -> Term:
+    return Term(
+        "gathered weights", size, f"embeddings and head + {blocks} block{'s' if blocks > 1 else ''}, whole",
+        "torch 2.13 distributed/fsdp/_flat_param.py, BACKWARD_PRE prefetch",
+    )  # fmt: skip
+
+
+def _load(run: Setup, parts: _Parts) -> Phase:
+    """Weights as they are loaded; one matrix is quantized at a time."""
+    terms = tuple(term for term in parts.static if term.name in ("base weights", "quantization statistics", "adapters"))
+    piece = run.weights.largest * 2
+    extra = (Term("one matrix before quantization", piece, "elements of the largest matrix × 2", SOURCES["bnb4"]),)
+    return Phase("load", (*terms, *(extra if piece else ())))
+
+
+def _kept(run: Setup, parts: _Parts) -> Term:
+    """What the forward leaves for the backward of the blocks."""
+    if run.checkpointing:
+        if run.offloads:
+            two = 2 * run.numerics.stream * run.arch.hidden_size * run.tokens
+            return Term("checkpointed inputs", two, "2 × tokens × hidden × bytes, the others on the host", run.stack.name)
+        return Term("checkpointed inputs", parts.inputs, "layers × tokens × hidden × bytes", "torch 2.13 utils/checkpoint.py")
+    return Term("saved activations", parts.saved, "sum over the blocks of what their operations save", _LIVENESS)
+
+
+def _cast(parts: _Parts) -> Term:
+    return Term("autocast copies", parts.autocast, "trained × 2, cached until autocast ends", "torch 2.13 aten/src/ATen/autocast_mode.cpp")
+
+
+def _accumulated(run: Setup, parts: _Parts) -> Term:
+    size = parts.grads if run.accumulates else 0
+    return Term("gradients", size, "trained × bytes, of the micro-batches before", f"{_AUTOGRAD}/functions/accumulate_grad.h")
+
+
+def _cache(run: Setup) -> Term:
+    return Term("key-value cache", run.cache * run.tokens, "2 × layers × kv width × bytes × tokens", "transformers 5.23 cache_utils.py")
+
+
+def _forward(run: Setup, split: Shards, parts: _Parts) -> Phase:
+    """The last block's forward, all blocks before it done."""
+    tokens, length = run.tokens, run.length
+    inside = 0.0
+    for item in run.layers:
+        instants = item.profile.transient if run.checkpointing else item.profile.forward
+        kept = 0 if run.checkpointing else item.profile.saved.at(tokens, length)
+        inside = max(inside, item.profile.peak(instants, tokens, length) - kept)
+    work = Term("inside one block", int(max(inside, 0)), "the largest instant of its forward", _LIVENESS)
+    return _phase(
+        "forward", parts, _kept(run, parts), work, _cast(parts), _accumulated(run, parts), _cache(run),
+        _gathered(run, parts.gathered_one if split.parameters > 1 else 0, 1),
+    )  # fmt: skip
+
+
+def _loss(run: Setup, split: Shards, parts: _Parts) -> Phase:
+    """Final norm, head and loss: the larger of the forward's end and the first step back."""
+    tokens, length = run.tokens, run.length
+    ahead = run.head.peak(run.head.forward, tokens, length) + parts.autocast
+    held = parts.logits
+    if run.arch.model_type == "gpt_bigcode":
+        held = tokens * run.arch.vocab_size * (run.numerics.compute + (4 if run.numerics.autocast else 0))
+    back = run.head.peak(run.head.backward, tokens, length) + held
+    common = (_kept(run, parts), _accumulated(run, parts), _cache(run))
+    gathered = _gathered(run, parts.gathered_one if split.parameters > 1 else 0, 1)
+    formula = "tokens × (vocabulary × bytes a logit + hidden × bytes of norm and head)"
+    source = f"loss `{run.stack.loss}`: loraplan.memory.head"
+    if ahead >= back:
+        return _phase(
+            "loss", parts, *common, Term("logits and loss", int(ahead) - parts.autocast, formula, source), _cast(parts), gathered
+        )
+    return _phase(
+        "loss", parts, *common, Term("logits and loss", int(back) - held, formula, source),
+        Term("output held by the loop", held, "tokens × vocabulary × bytes", run.stack.name), gathered,
+    )  # fmt: skip
+
+
+def _backward(run: Setup, split: Shards, parts: _Parts) -> Phase:
+    """The worst block's backward: at the top, where all inputs are alive, or at the bottom, where all gradients are."""
+    tokens, length = run.tokens, run.length
+    worst, saved = 0.0, 0.0
+    for item in run.layers:
+        size = item.profile.peak(item.profile.backward, tokens, length)
+        if size >= worst:
+            worst, saved = size, item.profile.saved.at(tokens, length)
+    own = run.numerics.stream * run.arch.hidden_size * tokens
+    work = Term("inside one block", int(worst), "the largest instant of its backward", _LIVENESS)
+    ends = (run.shape.head_trained or run.shape.embedding_trained) and run.arch.vocab_size * run.arch.hidden_size
+    early = max(parts.grads if run.accumulates else 0, int(ends or 0) * run.weight_bytes // split.gradient_shards)
+    held = Term("output held by the loop", parts.logits, "tokens × vocabulary × bytes", run.stack.name)
+    if run.checkpointing:
+        kept = _kept(run, parts)
+        top = (kept, work, Term("gradients", early, "of the head, or of the micro-batches before", _AUTOGRAD), held,
+               _gathered(run, parts.gathered_two if split.parameters > 1 else 0, 2))  # fmt: skip
+        if split.keeps_inputs and not run.offloads:
+            retained = kept.bytes + max(sum(item.count for item in run.layers) - 2, 0) * own
+            bottom = Term(
+                "inputs of the blocks and their gradients", retained,
+                "(2 × layers - 2) × tokens × hidden × bytes: hooks on frozen blocks hold them until the backward ends",
+                "torch 2.13 distributed/fsdp/_runtime_utils.py `_register_post_backward_reshard_only_hook`",
+            )  # fmt: skip
+        else:
+            bottom = Term("checkpointed inputs", own, "tokens × hidden × bytes, of the first block", "torch 2.13 utils/checkpoint.py")
+    else:
+        rest = max(parts.saved - int(saved), 0)
+        top = (Term("saved activations", rest, "of the blocks below", _LIVENESS), work,
+               Term("gradients", early, "of the head, or of the micro-batches before", _AUTOGRAD), held, _cache(run),
+               _gathered(run, parts.gathered_two if split.parameters > 1 else 0, 2))  # fmt: skip
+        bottom = Term("saved activations", 0, "", "")
+    low = (
+        bottom, work, Term("gradients", parts.grads, "trained × bytes of the gradient", _AUTOGRAD), held, _cache(run),
+        _gathered(run, parts.gathered_one if split.parameters > 1 else 0, 1),
+    )  # fmt: skip
+    upper, lower = _phase("backward", parts, *top), _phase("backward", parts, *low)
+    return upper if upper.bytes >= lower.bytes else lower
+
+
+def _step(run: Setup, split: Shards, parts: _Parts) -> Phase:
+    """The optimizer's step: every gradient, the state, and what the step allocates."""
+    size = split.step(run)
+    return _phase(
+        "optimizer",
+        parts,
+        Term("gradients", parts.grads, "trained × bytes of the gradient", _AUTOGRAD),
+        Term("step temporaries", size, "trained × bytes", run.optimizer.source),
+        Term("output held by the loop", parts.logits, "tokens × vocabulary × bytes", run.stack.name),
+        _cache(run),
+    )

@@ -1,0 +1,278 @@
+"""From a Plan, an architecture and a stack to the numbers that the estimate computes with; every guess is named."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from loraplan.arch.match import Matched, match
+from loraplan.arch.spec import ArchSpec
+from loraplan.memory import block as blocks
+from loraplan.memory import head as heads
+from loraplan.memory.block import Numerics
+from loraplan.memory.optimizer import Optimizer, find
+from loraplan.memory.shape import Shape, shape
+from loraplan.memory.stack import Stack
+from loraplan.memory.tape import Profile
+from loraplan.memory.term import Unknown
+from loraplan.memory.weights import DTYPES, Storage, Weights, weights
+from loraplan.plan import Plan
+
+CUBLAS_WORKSPACE = 8_519_680
+"""Bytes of one cuBLAS workspace below Hopper (torch 2.13 aten/src/ATen/cuda/CUDABlas.cpp: :4096:2:16:8)."""
+CUBLAS_WORKSPACE_HOPPER = 33_554_432
+
+
+class Layer(NamedTuple):
+    """Blocks that are alike, with their liveness."""
+
+    count: int
+    profile: Profile
+    adapter: int
+    """Adapter parameters of one."""
+    parameters: int
+    """Parameters of one, for full training and sharding."""
+    stored: int
+    """Bytes of one block's weights as a shard gathers them."""
+
+
+class Setup(NamedTuple):
+    """One run, resolved."""
+
+    plan: Plan
+    arch: ArchSpec
+    stack: Stack
+    storage: Storage
+    weights: Weights
+    shape: Shape
+    numerics: Numerics
+    layers: tuple[Layer, ...]
+    head: Profile
+    optimizer: Optimizer
+    full: bool
+    trained: int
+    """Parameters with a gradient, the adapters' and the saved modules'."""
+    adapter_bytes: int
+    weight_bytes: int
+    """Bytes an element of the base weights that are not quantized."""
+    rows: int
+    """Sequences of a micro-batch."""
+    length: int
+    """Tokens of a sequence."""
+    checkpointing: bool
+    offloads: bool
+    accumulates: bool
+    cache: int
+    """Bytes a token of a key-value cache beyond what the backward keeps anyway."""
+    unknown: tuple[Unknown, ...]
+    assumptions: tuple[str, ...]
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of a micro-batch."""
+        return self.rows * self.length
+
+
+def setup(plan: Plan, arch: ArchSpec, stack: Stack) -> Setup:
+    """Resolve a run."""
+    assumptions: list[str] = []
+    unknown: list[Unknown] = []
+    full = plan.adapter.method in ("none", "full")
+    storage = _storage(plan, arch, unknown)
+    weight_bytes = _weight_bytes(plan, arch, stack, storage, assumptions)
+    mixed = stack.autocast if stack.autocast is not None else bool(plan.precision.bf16 or plan.precision.fp16)
+    upcast = stack.upcast if storage.kind in ("bnb4", "bnb8") and not _sharded(plan) else ""
+    norm = 4 if upcast else weight_bytes
+    end = 4 if upcast == "all" else weight_bytes
+    name = stack.adapter_quantized if storage.kind else stack.adapter
+    adapter_bytes = 4 if name == "float32" and plan.adapter.autocast_adapter_dtype is not False else weight_bytes
+    rows, length = _batch(plan, arch, assumptions, unknown)
+    attention, masked = _attention(plan)
+    repeats = "*" in stack.repeats_kv or arch.model_type in stack.repeats_kv or attention == "eager"
+    matched = None if full else _matched(plan, arch)
+    made = _shape(plan, arch, matched, storage, full=full, attention=attention, repeats=repeats or masked)
+    checkpointing = plan.precision.gradient_checkpointing
+    if checkpointing is None:
+        checkpointing = stack.checkpointing
+    numerics = Numerics(
+        weight=weight_bytes,
+        compute=2 if mixed or weight_bytes == 2 else 4,
+        stream=4 if norm == 4 and weight_bytes == 2 else weight_bytes,
+        norm_weight=norm,
+        norm_trained=full,
+        adapter=adapter_bytes,
+        autocast=bool(mixed),
+        dropout=bool(plan.adapter.dropout),
+        fused_norm=stack.fused_norm or plan.precision.fused_loss == "liger",
+        fused_mlp=stack.fused_mlp or plan.precision.fused_loss == "liger",
+        fused_rope=stack.fused_rope,
+        fused_adapter=stack.fused_adapter,
+        input_cast=stack.input_cast,
+        quantized_input=stack.quantized_input,
+        merged_query=stack.merged_query,
+    )
+    layers = tuple(
+        Layer(
+            item.count,
+            _profile(item.block, numerics, recomputed=checkpointing),
+            item.adapter,
+            *_block_weights(arch, item.block, storage, weight_bytes),
+        )
+        for item in made.layers
+    )
+    loss, chunk = _loss(plan, stack)
+    if arch.model_type in _OWN_LOSS and loss in ("shift", "replace", "fused", "fused_replace"):
+        loss = "own_fused" if loss.startswith("fused") else "own"
+    ending = heads.profile(
+        arch.hidden_size,
+        arch.vocab_size,
+        made.norm,
+        numerics,
+        loss,
+        made.head,
+        chunk=chunk,
+    )
+    optimizer, recognised = find(plan.optimizer.name, fused=stack.fused_adam)
+    if not recognised:
+        unknown.append(Unknown(f"optimizer `{plan.optimizer.name}`", "AdamW's state was taken", 0.02, 0.02))
+    trained = arch.parameters if full else made.adapter - made.frozen_adapter + made.saved
+    cached = stack.cache and not checkpointing and made.layers and made.layers[0].block.repeats_kv
+    cache = 2 * sum(item.count for item in layers) * arch.num_kv_heads * arch.head_dim * numerics.compute if cached else 0
+    if made.irregular:
+        unknown.append(Unknown("blocks of a form that is not modelled", "their activations are left out", 0.05, 0.4))
+    if any(m.part in ("vision", "audio") for m in arch.modules) and plan.model.task == "vision_language":
+        unknown.append(Unknown("activations of the vision tower", "they depend on the images", 0, 0.15))
+    return Setup(
+        plan, arch, stack, storage, weights(arch, storage, weight_bytes, norm, end), made, numerics, layers, ending,
+        optimizer, full, trained, adapter_bytes, weight_bytes, rows, length, bool(checkpointing),
+        stack.offloads or plan.precision.checkpointing_kind in ("unsloth", "offload", "offload_disk")
+        or bool(plan.precision.activation_offloading),
+        (plan.batch.gradient_accumulation_steps or 1) > 1, cache, tuple(unknown), tuple(assumptions),
+    )  # fmt: skip
+
+
+# Classes that compute their own cross-entropy and hold the logits meanwhile (transformers 4.48 modeling_gpt_bigcode.py).
+_OWN_LOSS = frozenset(("gpt_bigcode",))
+
+
+def _storage(plan: Plan, arch: ArchSpec, unknown: list[Unknown]) -> Storage:
+    quantization = plan.quantization
+    bits = quantization.bits or (4 if quantization.load_in_4bit else 8 if quantization.load_in_8bit else 16)
+    method = (quantization.method or "").lower()
+    if bits >= 16 and arch.prequantized and quantization.method is None:
+        method, bits = arch.prequantized.split("-")[0], 8 if "8" in arch.prequantized else 4
+    if bits >= 16 and not method:
+        return Storage("")
+    if method in ("gptq", "awq"):
+        return Storage(method, block=128, bits=int(bits) if bits < 16 else 4)
+    if method in ("nf4tensor", "torchao") and bits <= 4:
+        return Storage("nf4tensor", double=True)
+    if method == "fp8":
+        return Storage("fp8")
+    if method == "hqq":
+        return Storage("hqq", bits=int(bits))
+    if method in ("", "bnb", "bitsandbytes", "quanto", "torchao") or bits in (4, 8):
+        if method not in ("", "bnb", "bitsandbytes"):
+            unknown.append(Unknown(f"storage of {method}", "bitsandbytes' was taken", 0.03, 0.03))
+        return Storage("bnb8" if bits == 8 else "bnb4", double=bool(quantization.double_quant))
+    unknown.append(Unknown(f"storage of quantization `{method}`", "4 bits an element were taken", 0.05, 0.2))
+    return Storage("bnb4")
+
+
+def _weight_bytes(plan: Plan, arch: ArchSpec, stack: Stack, storage: Storage, assumptions: list[str]) -> int:
+    name = plan.model.dtype
+    if name in (None, "auto"):
+        name = (arch.dtype or stack.dtype) if name == "auto" or not arch.dtype else arch.dtype
+        if plan.precision.bf16 is False and plan.precision.fp16 is False and name not in DTYPES:
+            name = "float32"
+        if storage.kind and plan.quantization.compute_dtype in DTYPES:
+            name = plan.quantization.compute_dtype
+        assumptions.append(f"weights are loaded in {name}")
+    return DTYPES.get(str(name), 2)
+
+
+def _sharded(plan: Plan) -> bool:
+    return (plan.distributed.strategy or "").startswith(("fsdp", "zero3"))
+
+
+def _batch(plan: Plan, arch: ArchSpec, assumptions: list[str], unknown: list[Unknown]) -> tuple[int, int]:
+    rows = plan.batch.micro_batch_size
+    if rows is None:
+        rows = 1
+        assumptions.append("a micro-batch of 1")
+    length = plan.data.max_length
+    if length is None or length <= 0:
+        length = min(2048, arch.max_positions or 2048)
+        unknown.append(Unknown("length of the sequences", "give it with --seq", 0.3, 0.3))
+    elif not plan.data.packing:
+        unknown.append(Unknown("true length of the padded batches", "the cap was taken: an upper bound", 0.0, 0.0))
+    return max(int(rows), 1), int(length)
+
+
+def _attention(plan: Plan) -> tuple[str, bool]:
+    """(kind, whether a mask makes sdpa expand keys and values)."""
+    name = (plan.model.attn_implementation or "sdpa").lower()
+    if "eager" in name:
+        return "eager", True
+    if "flash" in name or "xformers" in name or "flex" in name:
+        return "flash", False
+    return "efficient", not plan.data.packing
+
+
+@lru_cache(maxsize=64)
+def _match(adapter: object, arch: ArchSpec) -> Matched:
+    return match(adapter, arch)  # type: ignore[arg-type]
+
+
+def _matched(plan: Plan, arch: ArchSpec) -> Matched:
+    try:
+        return _match(plan.adapter, arch)
+    except TypeError:  # a rank pattern is a mapping and cannot be hashed
+        return match(plan.adapter, arch)
+
+
+@lru_cache(maxsize=256)
+def _made(
+    adapter: object, arch: ArchSpec, matched: Matched | None, storage: Storage, full: bool, attention: str, repeats: bool
+) -> Shape:
+    return shape(arch, adapter, matched, storage, full=full, attention=attention, repeats_kv=repeats)  # type: ignore[arg-type]
+
+
+def _shape(
+    plan: Plan, arch: ArchSpec, matched: Matched | None, storage: Storage, *, full: bool, attention: str, repeats: bool
+) -> Shape:
+    try:
+        return _made(plan.adapter, arch, matched, storage, full, attention, repeats)
+    except TypeError:
+        return shape(arch, plan.adapter, matched, storage, full=full, attention=attention, repeats_kv=repeats)
+
+
+@lru_cache(maxsize=512)
+def _profile(block: blocks.Block, numerics: Numerics, *, recomputed: bool) -> Profile:
+    return blocks.profile(block, numerics, recomputed=recomputed)
+
+
+def _block_weights(arch: ArchSpec, item: blocks.Block, storage: Storage, dtype: int) -> tuple[int, int]:
+    """(parameters, bytes that a shard gathers) of one block; the statistics of a quantization are not gathered."""
+    parameters = size = 0
+    for projection, copies in (
+        *((p, 1) for p in (*item.query, *((item.output,) if item.output else ()), *item.shared)),
+        *((p, item.routed or 1) for p in item.mlp),
+    ):
+        elements = projection.inputs * projection.outputs * copies
+        parameters += elements
+        size += elements // 2 if projection.quantized == "bnb4" else elements * (1 if projection.quantized else dtype)
+    norms = (4 if item.post_norms else 2) * item.hidden
+    return parameters + norms, size + norms * dtype
+
+
+def _loss(plan: Plan, stack: Stack) -> tuple[str, int]:
+    name = (plan.precision.fused_loss or "").lower()
+    if name in ("liger", "cut_cross_entropy", "unsloth"):
+        return "linear", 0
+    if name == "chunked":
+        return "chunked", stack.chunk or 256
+    if name in heads.LOSSES:
+        return name, stack.chunk
+    return stack.loss, stack.chunk
+

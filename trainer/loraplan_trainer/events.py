@@ -41,12 +41,15 @@ class Start(_Event):
 
 
 class PlanField(_Event):
-    """What became of one Plan field that has a value: honoured by an argument, or without effect and why."""
+    """What became of one Plan field: honoured by an argument, or without effect and why.
+
+    `default`: the Plan has no value, `value` is what the library fills in.
+    """
 
     event: Literal["field"] = "field"
     name: str
     value: Any
-    outcome: Literal["honoured", "no_effect"]
+    outcome: Literal["honoured", "no_effect", "default"]
     text: str
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from loraplan.plan import Plan, get, ordered_names
-
 from loraplan_trainer.data.templates import TEMPLATES, is_template_text
 from loraplan_trainer.failure import CannotRun
 from loraplan_trainer.situation import Situation

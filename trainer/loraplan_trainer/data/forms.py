@@ -97,6 +97,12 @@ def describe() -> str:
     return "; ".join(f"{form} ({' + '.join('|'.join(names) for names in _NAMES[form])})" for form in _ORDER)
 
 
+def alpaca_prompt(instruction: str, extra: str = "") -> str:
+    """An instruction, and its input if it has one, in Alpaca's wording."""
+    given = f"### Input:\n{extra}\n\n" if extra else ""
+    return _ALPACA.format(_ALPACA_INPUT if extra else "", instruction, given)
+
+
 class Reader:
     """Reads rows of one source as examples. `conversational`: a chat template applies to instructions, too."""
 
@@ -164,8 +170,7 @@ class Reader:
         if not instruction.strip() and not (extra or "").strip():
             raise Broken("'instruction' is empty")
         if not self._conversational:
-            given = f"### Input:\n{extra}\n\n" if extra else ""
-            return Pair(_ALPACA.format(_ALPACA_INPUT if extra else "", instruction, given), output)
+            return Pair(alpaca_prompt(instruction, extra or ""), output)
         messages: list[Message] = []
         if isinstance(row.get("system"), str) and row["system"].strip():
             messages.append({"role": "system", "content": row["system"]})

@@ -46,5 +46,5 @@ def read(root: Node, document: Document, signature: str, versions: Versions) -> 
     training_arguments.settle(draft)
     training_arguments.parallel(draft, "training_args.deepspeed", "training_args.fsdp", "training_args.fsdp_config")
     draft.fill_defaults()
-    draft.check_keys()
+    draft.check_keys(near_only=True)
     yield draft.finish()

@@ -59,6 +59,7 @@ def read(root: Node, document: Document, signature: str, versions: Versions) -> 
     if not lora:
         forget_defaults(draft, "adapter")
         draft.lora_keys.clear()  # an experiment's file lists every setting, whether it is used or not
+    draft.check_keys(near_only=True)
     yield draft.finish()
 
 

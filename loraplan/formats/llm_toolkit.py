@@ -85,4 +85,5 @@ def _run(draft: Draft) -> Reading:
             draft.drop(field)
     training_arguments.settle(draft, ratio_steps=False)
     draft.fill_defaults()
+    draft.check_keys(near_only=True)
     return draft.finish()

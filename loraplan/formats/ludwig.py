@@ -50,6 +50,7 @@ def read(root: Node, document: Document, signature: str, versions: Versions) -> 
         if draft.values.get("quantization.bits") == 8:
             for field in ("quant_type", "double_quant", "compute_dtype"):
                 draft.drop(f"quantization.{field}")
+    draft.check_keys(near_only=True)
     yield draft.finish()
 
 

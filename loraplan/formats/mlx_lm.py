@@ -45,6 +45,7 @@ def read(root: Node, document: Document, signature: str, versions: Versions) -> 
     if not lora:
         forget_defaults(draft, "adapter")
         draft.lora_keys.clear()  # an example config keeps `lora_parameters` beside `fine_tune_type: full`
+    draft.check_keys(near_only=True)
     yield draft.finish()
 
 

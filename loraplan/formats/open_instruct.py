@@ -74,6 +74,7 @@ def read(root: Node, document: Document, signature: str, versions: Versions) -> 
     else:
         name = "paged_adamw_32bit" if quantized else "adamw_torch_fused"
         draft.default("optimizer.name", name, f"{_SOURCE}: main", "use_8bit_optimizer")
+    draft.check_keys(near_only=True)
     yield draft.finish()
 
 

@@ -46,6 +46,7 @@ def read(root: Node, document: Document, signature: str, versions: Versions) -> 
         draft.drop("adapter.target_modules")
     else:
         draft.fill_defaults()
+    draft.check_keys(near_only=True)
     yield draft.finish()
 
 

@@ -35,6 +35,8 @@ No options.
 
 ## Evidence
 - peft 0.21.2 `tuners/tuners_utils.py` (run).
+- oumi 0.9 `core/configs/params/peft_params.py` hands `lora_bias` on; ludwig 0.11.0 `schema/llms/peft.py` allows the
+  same three.
 
 ## What it does not flag
 - Hand-rolled files, whose script may give the value a meaning; formats that do not hand the key to PEFT.
@@ -51,7 +53,7 @@ from loraplan.derived import is_lora
 from loraplan.plan import Plan
 from loraplan.rule import Context, Evidence, Finding, rule
 
-_FORMATS = frozenset(("peft", "python", "unsloth", "loraplan", "llm-toolkit"))
+_FORMATS = frozenset(("peft", "python", "unsloth", "loraplan", "llm-toolkit", "oumi", "chatglm", "ludwig"))
 
 
 @rule(
@@ -74,7 +76,8 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
     if bias in (None, "none", "all", "lora_only") or not is_lora(plan) or ctx.reading.format not in _FORMATS:
         return
     yield Finding(
-        f"{ctx.said('adapter.bias')} is none of none, all and lora_only: peft stops",
+        f"{ctx.said('adapter.bias')} is none of none, all and lora_only: "
+        f"{'ludwig' if ctx.reading.format == 'ludwig' else 'peft'} stops",
         at="adapter.bias",
         remedy=f"set {ctx.key('adapter.bias')} to none",
     )

@@ -55,7 +55,7 @@ from loraplan.plan import Plan
 from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
 
 _KNOWN = frozenset("true false gaussian eva olora pissa corda loftq orthogonal mica lora_ga".split())
-_FORMATS = frozenset(("peft", "python", "axolotl", "loraplan"))
+_FORMATS = frozenset(("peft", "python", "axolotl", "loraplan", "chatglm"))
 
 
 @rule(

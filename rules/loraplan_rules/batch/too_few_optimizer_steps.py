@@ -57,14 +57,15 @@ output_dir: out
 - mlx-lm 0.32.2, `tuner/trainer.py`: Dataset must have at least batch_size examples.
 
 ## What it does not flag
-A written `max_steps`, which is a stated choice, packed data, whose number of sequences is not known, and data whose
-size is not known.
+A written `max_steps`, which is a stated choice, and data whose size is not known.
 
 ## Fix safety
 There is none.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from loraplan.derived import number, total_steps
 from loraplan.plan import Plan
@@ -115,12 +116,16 @@ def check(plan: Plan, ctx: Context) -> Checked:
         return
     if plan.schedule.max_steps is not None or (micro is None and plan.batch.global_batch_size is None):
         return
-    steps = total_steps(plan, examples)
+    packed = bool(
+        plan.data.packing
+    )  # makes fewer sequences of the examples, so that there are no more steps than these
+    steps = total_steps(replace(plan, data=replace(plan.data, packing=False)) if packed else plan, examples)
     if steps is None or steps >= ctx.options.min:
         return
     at = next((name for name in _FIELDS if ctx.explicit(name)), "schedule.epochs")
+    few = f"{'at most ' if packed else ''}{steps} optimizer step{'' if steps == 1 else 's'}"
     yield Finding(
-        f"{number(examples)} examples make {steps} optimizer step{'' if steps == 1 else 's'}",
+        f"{number(examples)} examples make {few}" + (", and fewer with packing" if packed else ""),
         at=at,
         remedy="accumulate less, or train longer",
     )

@@ -105,16 +105,16 @@ def check(plan: Plan, ctx: Context) -> Checked:
 def _ratio(ratio: float, ctx: Context) -> Checked:
     name = "schedule.warmup_ratio"
     if ratio > 1:
-        whole = ratio == int(ratio)
-        change = (Remove(name), Set("schedule.warmup_steps", int(ratio)))
+        whole = ratio == int(ratio) and "schedule.warmup_steps" in ctx.reading.keys
+        steps = (Remove(name), Set("schedule.warmup_steps", int(ratio)))
         yield Finding(
             f"{ctx.said(name)}: a ratio is a share of the run, at most 1",
             at=name,
-            remedy=f"write it as {ctx.key('schedule.warmup_steps')}"
-            if "schedule.warmup_steps" in ctx.reading.keys and whole
-            else "write a share such as 0.03",
+            remedy=f"write it as {ctx.key('schedule.warmup_steps')}" if whole else "write a share such as 0.03",
             severity="warning" if ctx.reading.hand_rolled else None,
-            fix=Fix(f"make it {int(ratio)} steps", change, "unsafe") if whole else None,
+            fix=Fix(f"make it {int(ratio)} steps", steps, "unsafe")
+            if whole
+            else Fix(f"set {ctx.key(name)} to 0.03", (Set(name, 0.03),), "unsafe"),
         )
     elif ratio >= ctx.options.ratio:
         yield Finding(

@@ -1,7 +1,8 @@
 """Neither bf16 nor fp16 training is on.
 
 ## What it does
-Reports neither bf16 nor fp16 in LLaMA-Factory, and elsewhere where the model is plainly loaded in float32.
+Reports neither bf16 nor fp16 in LLaMA-Factory and in axolotl, and elsewhere where the model is plainly loaded in
+float32.
 
 ## Why is this bad?
 Weights and activations take twice the memory of a 16-bit run, and matrix products do not use the 16-bit tensor
@@ -55,6 +56,7 @@ None.
 
 ## Evidence
 - LLaMA-Factory 0.9.5, `hparams/parser.py`: "We recommend enable mixed precision training.".
+- axolotl 0.19.0, `utils/config/__init__.py` (resolve_dtype): without bf16 and fp16 the base is loaded in float32.
 - transformers 5.23.0, `training_args.py`: bf16 and fp16 are False by default.
 - <https://www.nvidia.com/en-us/data-center/a100/>: A100: float32 19.5, TF32 156, bfloat16 312 TFLOPS.
 
@@ -105,7 +107,9 @@ def check(plan: Plan, ctx: Context) -> Checked:
     if ctx.reading.facts.get("pure_bf16") or ctx.reading.facts.get("bf16_auto") or ctx.reading.facts.get("no_training"):
         return
     single = (plan.model.dtype or "").lower() in ("float32", "fp32") and ctx.explicit("model.dtype")
-    if form not in TRAINING_ARGUMENTS and form != "llamafactory":
+    if form == "axolotl":
+        single = plan.model.dtype == "float32"  # what it loads the base in, whatever the checkpoint's dtype
+    elif form not in TRAINING_ARGUMENTS and form != "llamafactory":
         return
     if form != "llamafactory" and (not single or plan.quantization.load_in_4bit):
         return

@@ -233,6 +233,10 @@ def _length(row: dict[str, Any]) -> tuple[int, bool]:
     if found:
         return int(found.group(1)), False
     exact = "padded to this length" in text or "inputs of length" in text or "packed" in text
+    characters = re.search(r"len\(.*?\)<=(\d+) chars", text)
+    if characters:
+        # The text is cut at a number of characters: the densest mathematics has about two of them to a token.
+        return min(row["seq_len_max"], int(characters.group(1)) // 2), False
     return row["seq_len_max"], not exact
 
 

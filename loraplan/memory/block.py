@@ -78,10 +78,15 @@ class Block(NamedTuple):
     """Experts that each token visits; 0 for a dense MLP."""
     routed: int = 0
     """Experts there are."""
+    looped: bool = False
+    """The experts run one after another (transformers before 5), not in one grouped product."""
     shared: tuple[Projection, ...] = ()
     """The shared expert's gate, up, down."""
     rotary: bool = True
     attention_dropout: bool = False
+
+
+_MOST_PARTS = 64  # experts that run one after another are told apart up to this many
 
 
 def profile(block: Block, numerics: Numerics, *, recomputed: bool) -> Profile:
@@ -286,8 +291,9 @@ def _merged(tape: Tape, x: int, width: int, block: Block, numerics: Numerics) ->
         if numerics.dropout:
             mask = tape.extra(Size(first.inputs))
             typed = tape.op("qkv adapter dropout", (x,), Size(size * first.inputs), saves=(mask,))
-        outputs = rows if len(block.query) == 1 else sum(p.outputs for p in adapted)
-        rank = sum(p.rank for p in adapted)
+        # Of a projection that is fused in the checkpoint, litgpt adapts queries and values unless told otherwise.
+        outputs = inner + kv if len(block.query) == 1 else sum(p.outputs for p in adapted)
+        rank = 2 * first.rank if len(block.query) == 1 else sum(p.rank for p in adapted)
         low = tape.op("qkv lora_A", (typed,), Size(size * rank), saves=(typed,))
         high = tape.op("qkv lora_B", (low,), Size(size * outputs), saves=(low,))
         padded = tape.op("qkv zero pad", (high,), Size(size * rows), saves=(high,))
@@ -323,13 +329,16 @@ def _feed(tape: Tape, x: int, width: int, block: Block, numerics: Numerics) -> t
     """The MLP, or the experts and their shared expert."""
     if not block.experts:
         return _mlp(tape, x, width, block.mlp, block, numerics, 1)
-    router = tape.op("router", (x,), Size(4 * block.routed), saves=(x,))
+    keep = (x,) if numerics.norm_trained else ()
+    router = tape.op("router", (x,), Size(4 * block.routed), saves=keep)
     weights = tape.op("router softmax", (router,), Size(4 * block.routed), saves=(-1,))
-    copies = block.experts
-    dispatched = tape.op("dispatch", (x,), Size(width * block.hidden * copies))
-    fed, out = _mlp(tape, dispatched, width, block.mlp, block, numerics, copies)
-    weighted = tape.op("expert weights", (fed, weights), Size(out * block.hidden * copies), saves=(fed,))
-    combined = tape.op("combine", (weighted,), Size(out * block.hidden))
+    parts = min(block.routed, _MOST_PARTS) if block.looped else 1
+    share, out, done = block.experts / parts, width, []
+    for _ in range(parts):
+        dispatched = tape.op("dispatch", (x,), Size(width * block.hidden * share))
+        fed, out = _mlp(tape, dispatched, width, block.mlp, block, numerics, share)
+        done.append(tape.op("expert weights", (fed, weights), Size(out * block.hidden * share), saves=(fed,)))
+    combined = tape.op("combine", tuple(done), Size(out * block.hidden))
     if not block.shared:
         return combined, out
     shared, _ = _mlp(tape, x, width, block.shared, block, numerics, 1)

@@ -53,6 +53,13 @@ def profile(
         tape.op("cross-entropy", (logits,), Size(4), saves=(logits,), forward=piece, backward=piece, reuses=True)
         return tape.profile(owns_input=True)
     whole = Size(4 * vocabulary)
+    if loss == "chunked_fp32":
+        converted = tape.op("logits upcast", (logits,), whole)
+        logarithms = tape.extra(whole)
+        piece = Size(0, 0, chunk * vocabulary * 4)
+        saves = (converted, logarithms)  # the list of logits outlives the backward, which writes over the logarithms
+        tape.op("cross-entropy", (converted,), Size(4), saves=saves, forward=piece, backward=piece, reuses=True)
+        return tape.profile(owns_input=True)
     if loss in ("shift", "pad", "fused", "own", "own_fused"):
         tape.hold(logits)
     current = logits

@@ -22,6 +22,6 @@ def ranges(run: Setup, peak: int, split: Shards) -> tuple[Range, Range, Range, b
     if not evidence or split.gpus > 8:
         low, high = low + 0.05, high + 0.05
     allocated = Range(int(peak * (1 - min(low, 0.9))), peak, int(peak * (1 + high)))
-    reserved = Range(int(allocated.low * 1.0), int(peak * 1.09), int(allocated.high * 1.18))
+    reserved = Range(int(peak * (1.05 - low + 0.03)), int(peak * 1.19), int(peak * (1.335 + high - 0.03)))
     device = Range(reserved.low + (300 << 20), reserved.expected + CONTEXT, int(reserved.high * 1.1) + (1200 << 20))
     return allocated, reserved, device, evidence

@@ -17,6 +17,8 @@ class Optimizer(NamedTuple):
     paged: bool
     """The state lives in unified memory, which PyTorch's counters do not see."""
     source: str
+    in_backward: bool = False
+    """Each parameter is updated as soon as its gradient is there, and the gradient freed."""
 
 
 _TORCH = "torch 2.13 torch/optim"
@@ -37,7 +39,7 @@ _TABLE: dict[str, Optimizer] = {
     "muon": Optimizer(1, 0, 2, False, f"{_TORCH}/_muon.py: momentum; two bf16 matrices while it orthogonalizes"),
     "ademamix": Optimizer(3, 0, 1, False, "bitsandbytes 0.50 optim/ademamix.py: three moments"),
     "ademamix_8bit": Optimizer(0, 3 + 12 / 256, 0, False, _BNB),
-    "lomo": Optimizer(0, 0, 0, False, "lomo-optim: updates within the backward, no state"),
+    "lomo": Optimizer(0, 0, 0, False, "lomo-optim: updates within the backward, no state", in_backward=True),
 }
 _WORDS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("ademamix", "8bit"), "ademamix_8bit"),
@@ -72,5 +74,7 @@ def find(name: str | None, *, fused: bool) -> tuple[Optimizer, bool]:
                 elif "fused" in text or (fused and "foreach" not in text and "anyprecision" not in text):
                     key = "adamw_fused"
             found = _TABLE[key]
+            if "backward" in text or "in_bwd" in text:
+                found = found._replace(step=0, in_backward=True)
             return (found._replace(paged=True) if "paged" in text else found), True
     return _TABLE["adamw"], name is None

@@ -90,7 +90,11 @@ def setup(plan: Plan, arch: ArchSpec, stack: Stack) -> Setup:
     attention, masked = _attention(plan)
     repeats = "*" in stack.repeats_kv or arch.model_type in stack.repeats_kv or attention == "eager"
     matched = None if full else _matched(plan, arch)
-    made = _shape(plan, arch, matched, storage, full=full, attention=attention, repeats=repeats or masked)
+    linear_experts = stack.linear_experts and arch.model_type not in _FUSED_ALWAYS
+    made = _shape(
+        plan, arch, matched, storage,
+        full=full, attention=attention, repeats=repeats or masked, linear_experts=linear_experts,
+    )  # fmt: skip
     checkpointing = plan.precision.gradient_checkpointing
     if checkpointing is None:
         checkpointing = stack.checkpointing
@@ -143,7 +147,7 @@ def setup(plan: Plan, arch: ArchSpec, stack: Stack) -> Setup:
     if any(m.part in ("vision", "audio") for m in arch.modules) and plan.model.task == "vision_language":
         unknown.append(Unknown("activations of the vision tower", "they depend on the images", 0, 0.15))
     return Setup(
-        plan, arch, stack, storage, weights(arch, storage, weight_bytes, norm, end), made, numerics, layers, ending,
+        plan, arch, stack, storage, weights(arch, storage, weight_bytes, norm, end, linear_experts=linear_experts), made, numerics, layers, ending,
         optimizer, full, trained, adapter_bytes, weight_bytes, rows, length, bool(checkpointing),
         stack.offloads or plan.precision.checkpointing_kind in ("unsloth", "offload", "offload_disk")
         or bool(plan.precision.activation_offloading),
@@ -151,6 +155,8 @@ def setup(plan: Plan, arch: ArchSpec, stack: Stack) -> Setup:
     )  # fmt: skip
 
 
+# Fused experts already before transformers 5.
+_FUSED_ALWAYS = frozenset("gpt_oss llama4 llama4_text granitemoe granitemoeshared granitemoehybrid dbrx".split())
 # Classes that compute their own cross-entropy and hold the logits meanwhile (transformers 4.48 modeling_gpt_bigcode.py).
 _OWN_LOSS = frozenset(("gpt_bigcode",))
 
@@ -233,18 +239,26 @@ def _matched(plan: Plan, arch: ArchSpec) -> Matched:
 
 @lru_cache(maxsize=256)
 def _made(
-    adapter: object, arch: ArchSpec, matched: Matched | None, storage: Storage, full: bool, attention: str, repeats: bool
-) -> Shape:
-    return shape(arch, adapter, matched, storage, full=full, attention=attention, repeats_kv=repeats)  # type: ignore[arg-type]
+    adapter: object, arch: ArchSpec, matched: Matched | None, storage: Storage,
+    full: bool, attention: str, repeats: bool, linear_experts: bool,
+) -> Shape:  # fmt: skip
+    return shape(
+        arch, adapter, matched, storage,  # type: ignore[arg-type]
+        full=full, attention=attention, repeats_kv=repeats, linear_experts=linear_experts,
+    )  # fmt: skip
 
 
 def _shape(
-    plan: Plan, arch: ArchSpec, matched: Matched | None, storage: Storage, *, full: bool, attention: str, repeats: bool
-) -> Shape:
+    plan: Plan, arch: ArchSpec, matched: Matched | None, storage: Storage,
+    *, full: bool, attention: str, repeats: bool, linear_experts: bool,
+) -> Shape:  # fmt: skip
     try:
-        return _made(plan.adapter, arch, matched, storage, full, attention, repeats)
+        return _made(plan.adapter, arch, matched, storage, full, attention, repeats, linear_experts)
     except TypeError:
-        return shape(arch, plan.adapter, matched, storage, full=full, attention=attention, repeats_kv=repeats)
+        return shape(
+            arch, plan.adapter, matched, storage,
+            full=full, attention=attention, repeats_kv=repeats, linear_experts=linear_experts,
+        )  # fmt: skip
 
 
 @lru_cache(maxsize=512)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from loraplan.arch.match import Matched, extra, sides
 from loraplan.arch.spec import ArchSpec, Module
 from loraplan.memory.block import Block, Projection
-from loraplan.memory.weights import PLAIN, Storage, quantizable
+from loraplan.memory.weights import Storage, quantizable
 from loraplan.plan import Adapter
 
 # Source of all three: the modelling files of transformers 5.23 (models/*/modeling_*.py).
@@ -59,6 +59,7 @@ def shape(
     full: bool,
     attention: str,
     repeats_kv: bool,
+    linear_experts: bool,
 ) -> Shape:
     """The blocks. `matched` is None where nothing is adapted; `full`: every weight is trained."""
     variant = "dora" if adapter.use_dora else "fa" if adapter.method in ("lora-fa", "lora_fa") else ""
@@ -72,7 +73,10 @@ def shape(
     groups: dict[tuple[Block, int], int] = {}
     irregular = not by_layer
     for layer, modules in by_layer.items():
-        made = _block(arch, modules, layer, ranks, storage, variant, attention, full=full, repeats_kv=repeats_kv)
+        made = _block(
+            arch, modules, layer, ranks, storage, variant, attention,
+            full=full, repeats_kv=repeats_kv, linear_experts=linear_experts,
+        )  # fmt: skip
         if made is None:
             irregular = True
             continue
@@ -128,6 +132,7 @@ def _block(
     *,
     full: bool,
     repeats_kv: bool,
+    linear_experts: bool,
 ) -> tuple[Block, int] | None:
     """(block, its adapter parameters); None for what has neither attention nor MLP of a known form."""
 
@@ -136,7 +141,8 @@ def _block(
         rank = _rank(ranks, module, layer)
         if module.kind == "Parameter" and len(module.shape) == 3:
             first, second = _expert_sides(arch, module)
-            return Projection(first, second, 0, "", "", full)
+            kind = storage.kind if storage.kind and quantizable(module, linear_experts=linear_experts) else ""
+            return Projection(first, second, 0, "", kind, full)
         kind = storage.kind if storage.kind and quantizable(module) else ""
         return Projection(first, second, rank, variant if rank else "", kind, full, module.bias)
 
@@ -177,6 +183,7 @@ def _block(
         repeats_kv=repeats_kv,
         experts=arch.experts_per_token or 1 if experts else 0,
         routed=arch.num_experts if experts else 0,
+        looped=bool(experts) and linear_experts,
         shared=tuple(projection(m) for m in shared),
         rotary=arch.model_type not in _NO_ROTARY,
     )
@@ -210,5 +217,3 @@ def _saved_parameters(adapter: Adapter, arch: ArchSpec) -> int:
     hit = {m for found in saved_modules(tuple(adapter.modules_to_save or ()), arch).values() for m in found}
     return sum(m.elements * m.copies for m in hit)
 
-
-STORAGE_NONE = PLAIN

@@ -43,6 +43,10 @@ class Shards(NamedTuple):
 
     def gradients(self, run: Setup) -> int:
         """Bytes of all gradients on this GPU."""
+        if run.optimizer.in_backward:
+            ends = run.arch.vocab_size * run.arch.hidden_size if run.shape.head_trained else 0
+            block = max((item.parameters for item in run.layers), default=0) if run.full else 0
+            return max(ends, block) * self.trained_bytes // self.gradient_shards
         return _trained(run, self.trained_bytes) // self.gradient_shards
 
     def state(self, run: Setup) -> int:

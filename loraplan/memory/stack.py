@@ -36,6 +36,8 @@ class Stack(NamedTuple):
     """q, k and v are one layer with one adapter."""
     autocast: bool | None = None
     """Whether half precision means autocast; None: as the config's bf16/fp16 says."""
+    linear_experts: bool = False
+    """Experts are linear layers that run one after another (most models before transformers 5)."""
     fused_adam: bool = False
     """AdamW is torch's fused one where the config leaves it open."""
     checkpointing: bool = False
@@ -147,6 +149,8 @@ def stack_for(framework: str, versions: dict[str, str] | None = None, **changes:
             found = found._replace(adapter_quantized="float32", upcast="norms", checkpointing=False)
     if transformers is not None and transformers < (4, 48):
         found = found._replace(repeats_kv=("mistral", "mixtral"))
+    if transformers is not None and transformers < (5,):
+        found = found._replace(linear_experts=True)
     if transformers is not None and transformers < (4, 57):
         found = found._replace(fused_adam=False)
     return found._replace(**changes)

@@ -35,11 +35,14 @@ SOURCES = {
 }
 
 
-def quantizable(module: Module) -> bool:
+def quantizable(module: Module, *, linear_experts: bool = False) -> bool:
     """Whether quantization replaces the module: linear layers of the language model, never the output head.
 
-    Source: transformers 5.23 quantizers/base.py `get_keys_to_not_convert`; fused experts are parameters, no layers.
+    Source: transformers 5.23 quantizers/base.py `get_keys_to_not_convert`. Fused experts are parameters, no layers;
+    before transformers 5 most were layers (`linear_experts`).
     """
+    if module.kind == "Parameter":
+        return linear_experts and module.part == "expert" and len(module.shape) == 3
     return module.kind in ("Linear", "Conv1D") and module.part not in ("head", "vision", "audio", "projector")
 
 
@@ -93,7 +96,9 @@ class Weights(NamedTuple):
         return self.quantized + self.statistics + self.plain + self.ends + self.norms + self.other
 
 
-def weights(arch: ArchSpec, storage: Storage, dtype: int, norm: int, end: int) -> Weights:
+def weights(
+    arch: ArchSpec, storage: Storage, dtype: int, norm: int, end: int, *, linear_experts: bool = False
+) -> Weights:
     """The base weights; `dtype`, `norm` and `end` are bytes an element of the rest, of norms and of the two ends."""
     quantized = statistics = plain = ends = norms = other = largest = 0
     for module in arch.modules:
@@ -105,13 +110,15 @@ def weights(arch: ArchSpec, storage: Storage, dtype: int, norm: int, end: int) -
             other += module.elements * copies * dtype
         elif module.kind == "Norm":
             norms += module.elements * copies * norm
-        elif storage.kind and quantizable(module):
+        elif storage.kind and quantizable(module, linear_experts=linear_experts):
             split, whole = stored(module, storage)
+            if module.kind == "Parameter":
+                copies *= module.shape[0]
             first, second = module.features
             quantized += split * copies
             statistics += whole * copies
             largest = max(largest, first * second)
-            plain += (module.elements - first * second) * copies * dtype
+            plain += (module.elements - first * second) * copies * dtype if module.kind != "Parameter" else 0
         else:
             plain += module.elements * copies * dtype
     return Weights(quantized, statistics, plain, ends, norms, other, largest)

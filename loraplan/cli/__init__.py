@@ -16,6 +16,7 @@ from loraplan import __version__
 COMMANDS = {
     "check": "Check configs and report what is wrong at its line.",
     "fix": "Write fixes into configs, or a corrected plan beside them.",
+    "estimate": "Predict peak GPU memory, where it goes, and whether it fits a card.",
     "show": "Show what a config will really train, and where every value comes from.",
     "diff": "Show what changed between two configs: in effect, and field by field.",
     "explain": "Print a rule's page: what it reports, why, and on what evidence.",

@@ -44,7 +44,8 @@ def make_model(folder: Path, *, template: str | None = CHATML, **config: Any) ->
     torch.manual_seed(0)
     settings = {
         "vocab_size": len(tokenizer), "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
-        "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 256, "tie_word_embeddings": False,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 256,
+        "tie_word_embeddings": False,
         "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, **config,
     }  # fmt: skip
     LlamaForCausalLM(LlamaConfig(**settings)).save_pretrained(str(folder))

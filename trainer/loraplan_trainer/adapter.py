@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,10 @@ def save(model: Any, directory: Path, initial: Path | None) -> None:
     keywords: dict[str, Any] = {"selected_adapters": ["default"]}
     if initial is not None:
         keywords["path_initial_model_for_weight_conversion"] = str(initial)
-    model.save_pretrained(str(directory), **keywords)
+    with warnings.catch_warnings():
+        # PEFT loads the initial adapter beside the trained one to subtract it, and warns of having two.
+        warnings.filterwarnings("ignore", message=".*changes the base weights", category=UserWarning)
+        model.save_pretrained(str(directory), **keywords)
 
 
 def modules(model: Any) -> int:

@@ -52,6 +52,7 @@ def finish(directory: Path, step: int) -> int:
     if final.exists():
         shutil.rmtree(final)
     staged.rename(final)
+    sweep(directory)
     _flush(directory)
     return total
 

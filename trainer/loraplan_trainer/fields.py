@@ -188,7 +188,7 @@ def _ranks(value: Any, plan: Plan, _situation: Situation) -> Outcome:
     return Honoured("LoraConfig(rank_pattern=)")
 
 
-def _init(value: Any, plan: Plan, _situation: Situation) -> Outcome:
+def _init(value: Any, plan: Plan, situation: Situation) -> Outcome:
     adapter = plan.adapter
     if adapter.method == "none":
         return NoEffect("there is no adapter")
@@ -199,6 +199,8 @@ def _init(value: Any, plan: Plan, _situation: Situation) -> Outcome:
     if value == "loftq":
         if quantized != 4:
             return Refused("loftq makes up for a 4-bit base's error; set quantization.bits to 4, or another init")
+        if situation.device == "cpu":
+            return Refused("PEFT computes loftq on a CUDA device only; use init true")
         return Honoured("peft.replace_lora_weights_loftq")
     if mutates_base(value):
         if quantized is not None:

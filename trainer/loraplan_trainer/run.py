@@ -166,8 +166,10 @@ class Run:
         for name, value, outcome in accept(self.plan, situation):
             kind: Literal["honoured", "no_effect"] = "honoured" if isinstance(outcome, Honoured) else "no_effect"
             self.report(PlanField(name=name, value=value, outcome=kind, text=outcome.text))
-        if self.main and not self.manifest.resume:
-            self._refuse_used(folder)
+        if self.main:
+            checkpoints.sweep(folder)
+            if not self.manifest.resume:
+                _refuse_used(folder)
         from loraplan_trainer.session import Session
 
         with _quiet_libraries():
@@ -216,16 +218,16 @@ class Run:
             resumed_from=self._resume,
         )
 
-    def _refuse_used(self, folder: Path) -> None:
-        """A new run never mixes with an older one's checkpoints. Raises CannotRun."""
-        checkpoints.sweep(folder)
-        if checkpoints.steps(folder):
-            raise CannotRun(f"{folder} holds checkpoints of an earlier run; resume it, or use another run directory")
-
 
 def run(manifest: Manifest, content: bytes) -> int:
     """Execute a manifest whose file has the given content."""
     return Run(manifest, hashlib.sha256(content).hexdigest()).execute()
+
+
+def _refuse_used(folder: Path) -> None:
+    """A new run never mixes with an older one's checkpoints. Raises CannotRun."""
+    if checkpoints.steps(folder):
+        raise CannotRun(f"{folder} holds checkpoints of an earlier run; resume it, or use another run directory")
 
 
 def _open_log(directory: Path) -> Log:

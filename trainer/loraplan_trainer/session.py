@@ -181,11 +181,11 @@ class Session:
         )
 
 
-def _steps_of(arguments_: Any, rows: int, processes: int) -> int:
+def _steps_of(made: Any, rows: int, processes: int) -> int:
     """Optimizer steps of a run over streamed data, counted as transformers counts those of a data set in memory."""
-    batches: int = math.ceil(rows / (arguments_.per_device_train_batch_size * processes))
-    each = max(math.ceil(batches / arguments_.gradient_accumulation_steps), 1)
-    return math.ceil(float(arguments_.num_train_epochs) * each)
+    batches = math.ceil(rows / (int(made.per_device_train_batch_size) * processes))
+    each = max(math.ceil(batches / int(made.gradient_accumulation_steps)), 1)
+    return math.ceil(float(made.num_train_epochs) * each)
 
 
 def _unset(plan: Any, given: dict[str, Any], effective: Any) -> Iterator[PlanField]:

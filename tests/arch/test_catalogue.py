@@ -7,7 +7,7 @@ import pytest
 
 from loraplan.arch import catalogue
 from loraplan.arch.convert import default_targets
-from loraplan.arch.families import FAMILIES
+from loraplan.arch.families import FAMILIES, describe
 from loraplan.arch.sources import resolve
 
 FOLDER = Path(catalogue.__file__).parent
@@ -76,12 +76,32 @@ def test_an_alias_says_where_it_was_read() -> None:
         ("baichuan-inc/Baichuan2-7B-Base", 7_505_973_248),
         ("tiiuae/Falcon-H1-7B-Instruct", 7_585_648_736),
         ("microsoft/Phi-3.5-vision-instruct", 4_146_621_440),
+        ("Qwen/Qwen-1_8B", 1_836_828_672),
+        ("Qwen/Qwen-7B-Chat", 7_721_324_544),
+        ("Qwen/Qwen-14B-Chat-Int4", 14_167_290_880),
+        ("Qwen/Qwen-72B", 72_287_920_128),
     ],
 )
 def test_published_parameter_counts(name: str, parameters: int) -> None:
     found = resolve(name, base_dir=None)
     assert found is not None
     assert found.parameters == parameters
+
+
+def test_the_first_qwen_under_both_namings() -> None:
+    earlier = {"model_type": "qwen", "n_embd": 4096, "n_layer": 32, "n_head": 32, "ffn_hidden_size": 22016}
+    before, after = describe(earlier), resolve("Qwen/Qwen-7B", base_dir=None)
+    assert before is not None
+    assert after is not None
+    assert before.modules == after.modules
+    assert {m.role: m.shape for m in after.modules if m.part == "mlp"} == {
+        "up": (4096, 11008),
+        "gate": (4096, 11008),
+        "down": (11008, 4096),
+    }
+    quantized = resolve("Qwen/Qwen-7B-Chat-Int8", base_dir=None)
+    assert quantized is not None
+    assert quantized.prequantized == "gptq"
 
 
 def test_default_targets_have_three_forms() -> None:

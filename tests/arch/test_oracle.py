@@ -16,7 +16,7 @@ from tests.arch import oracle
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
-REMOTE = {"internlm2", "baichuan", "chatglm", "phi3_v"}
+REMOTE = {"internlm2", "baichuan", "chatglm", "phi3_v", "qwen"}
 """Families whose code is published with the weights; transformers has no class to compare with."""
 
 # Families that the catalogue has no model of, or whose checkpoints have features that its models lack.

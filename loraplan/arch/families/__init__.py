@@ -75,6 +75,7 @@ FAMILIES: dict[str, str] = {
     "internlm2": "remote:internlm2",
     "baichuan": "remote:baichuan",
     "chatglm": "remote:chatglm",
+    "qwen": "qwen:qwen",
 }
 """`model_type` -> `module:function` below this package. A type that is missing here is unknown, never guessed."""
 

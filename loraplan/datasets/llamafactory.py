@@ -22,11 +22,11 @@ def portions(names: tuple[str, ...], folder: str, config: str) -> list[Portion]:
     if folder == "ONLINE":
         return [Portion(name) for name in names]
     place = beside(folder, config, os.path.isdir)
-    entries = _entries(os.path.join(place, _FILE)) if place else None
-    if entries is None:
+    known = entries(os.path.join(place, _FILE)) if place else None
+    if known is None:
         return [Portion(f"LLaMA-Factory/{name}") for name in names]
     assert place is not None
-    return [_portion(name, entries.get(name), place) for name in names]
+    return [_portion(name, known.get(name), place) for name in names]
 
 
 def _portion(name: str, entry: Any, place: str) -> Portion:
@@ -46,15 +46,16 @@ def _portion(name: str, entry: Any, place: str) -> Portion:
     return Portion(f"LLaMA-Factory/{name}", split, subset, exactly=drawn)
 
 
-def _entries(path: str) -> dict[str, Any] | None:
+def entries(path: str) -> dict[str, Any] | None:
+    """The file's entries by name; None where there is no file. Raises UnknownSizeError."""
     if not os.path.isfile(path):
         return None
     with open_regular(path) as file:
         content = file.read(_MOST_BYTES + 1)
     try:
-        entries = json.loads(content) if len(content) <= _MOST_BYTES else None
+        found = json.loads(content) if len(content) <= _MOST_BYTES else None
     except (ValueError, RecursionError):
-        entries = None
-    if not isinstance(entries, dict):
+        found = None
+    if not isinstance(found, dict):
         raise UnknownSizeError(f"{_FILE} cannot be read")
-    return entries
+    return found

@@ -32,8 +32,9 @@ def types(session: nox.Session) -> None:
 
 @nox.session(python=["3.11", "3.12", "3.13"])
 def tests(session: nox.Session) -> None:
-    """Every fast test."""
+    """Every fast test, the trainer's on a CPU among them."""
     _project(session, "test")
+    session.install("-e", ".[train]", "-c", "tests/constraints.txt")
     session.run("pytest", *session.posargs)
 
 

@@ -9,7 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 from loraplan.plan import Plan, get
-from loraplan_trainer.fields import OPTIMIZERS, PACKING, TABLE, Honoured, mutates_base, quantized_bits
+from loraplan_trainer.fields import TABLE
+from loraplan_trainer.fields.examples import PACKING
+from loraplan_trainer.fields.outcomes import Honoured, mutates_base, quantized_bits
+from loraplan_trainer.fields.training import OPTIMIZERS
 from loraplan_trainer.situation import Situation
 
 _PLAIN = {

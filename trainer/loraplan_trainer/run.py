@@ -18,7 +18,8 @@ from typing import Any, Literal
 from loraplan_trainer import checkpoints, console, failure
 from loraplan_trainer.events import End, Event, Failed, Log, PlanField, Start, Warned
 from loraplan_trainer.failure import CannotRun, NotANumber
-from loraplan_trainer.fields import Honoured, accept
+from loraplan_trainer.fields import accept
+from loraplan_trainer.fields.outcomes import Honoured
 from loraplan_trainer.manifest import Manifest
 from loraplan_trainer.memory import Meter
 from loraplan_trainer.signals import Interrupted, Signals

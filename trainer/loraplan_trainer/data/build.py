@@ -15,7 +15,7 @@ from loraplan_trainer.data.rows import Row, files, rows
 from loraplan_trainer.data.tally import Tally
 from loraplan_trainer.events import DataStatistics, Event, Warned
 from loraplan_trainer.failure import CannotRun
-from loraplan_trainer.fields import PACKING
+from loraplan_trainer.fields.examples import PACKING
 from loraplan_trainer.manifest import DataSource, Manifest
 
 SAMPLED = 1000

@@ -1,0 +1,265 @@
+"""Every field of the Plan is honoured, refused by name or said to be without effect: none is dropped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from loraplan.plan import Plan, build, ordered_names
+from loraplan_trainer import arguments
+from loraplan_trainer.data.encode import mask
+from loraplan_trainer.failure import CannotRun
+from loraplan_trainer.fields import TABLE, accept, judge
+from loraplan_trainer.fields.outcomes import Honoured, NoEffect, Refused
+from loraplan_trainer.situation import Situation
+
+CPU = Situation()
+CARD = Situation(device="cuda", eval_data=True)
+BASE: dict[str, Any] = {"method": "sft", "model.name": "m", "adapter.method": "lora", "adapter.r": 8.0}
+
+
+def plan_of(**values: Any) -> Plan:
+    return build({**BASE, **{name.replace("__", "."): value for name, value in values.items()}})
+
+
+def outcome(name: str, value: Any, situation: Situation = CPU, **others: Any) -> Any:
+    plan = build({**BASE, **{key.replace("__", "."): other for key, other in others.items()}, name: value})
+    return TABLE[name](value, plan, situation)
+
+
+def test_every_field_is_in_the_table_once_and_no_other() -> None:
+    assert list(ordered_names()) == sorted(TABLE, key=ordered_names().index)
+    assert set(TABLE) == set(ordered_names())
+
+
+# A value that is honoured and differs from the library's default, with what must be set beside it.
+CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
+    "model.revision": ("v2", {}),
+    "model.dtype": ("bfloat16", {}),
+    "model.attn_implementation": ("eager", {}),
+    "adapter.method": ("none", {}),
+    "adapter.r": (4.0, {}),
+    "adapter.alpha": (32.0, {}),
+    "adapter.scaling": (4.0, {}),
+    "adapter.dropout": (0.1, {}),
+    "adapter.bias": ("all", {}),
+    "adapter.lora_bias": (True, {}),
+    "adapter.target_modules": (("q_proj",), {}),
+    "adapter.exclude_modules": (("q_proj",), {}),
+    "adapter.target_parameters": (("experts.w1",), {}),
+    "adapter.modules_to_save": (("embed_tokens",), {}),
+    "adapter.layers_to_transform": ((0,), {}),
+    "adapter.layers_pattern": ("layers", {}),
+    "adapter.rank_pattern": ({"q_proj": 4.0}, {}),
+    "adapter.alpha_pattern": ({"q_proj": 4.0}, {}),
+    "adapter.trainable_token_indices": ((1, 2), {}),
+    "adapter.ensure_weight_tying": (True, {}),
+    "adapter.fan_in_fan_out": (True, {}),
+    "adapter.use_rslora": (True, {}),
+    "adapter.use_dora": (True, {}),
+    "adapter.init": ("gaussian", {}),
+    "quantization.bits": (4.0, {}),
+    "quantization.load_in_4bit": (True, {}),
+    "quantization.load_in_8bit": (True, {}),
+    "quantization.quant_type": ("nf4", {"quantization.bits": 4.0}),
+    "quantization.double_quant": (True, {"quantization.bits": 4.0}),
+    "quantization.compute_dtype": ("bfloat16", {"quantization.bits": 4.0}),
+    "quantization.quant_storage": ("bfloat16", {"quantization.bits": 4.0}),
+    "quantization.llm_int8_threshold": (5.0, {"quantization.bits": 8.0}),
+    "optimizer.name": ("sgd", {}),
+    "optimizer.learning_rate": (1e-3, {}),
+    "optimizer.weight_decay": (0.1, {}),
+    "optimizer.beta1": (0.8, {}),
+    "optimizer.beta2": (0.95, {}),
+    "optimizer.epsilon": (1e-6, {}),
+    "optimizer.max_grad_norm": (0.3, {}),
+    "optimizer.args": ("foreach=False", {}),
+    "schedule.name": ("cosine", {}),
+    "schedule.warmup_ratio": (0.1, {}),
+    "schedule.warmup_steps": (10.0, {}),
+    "schedule.epochs": (1.0, {}),
+    "schedule.max_steps": (10, {}),
+    "batch.micro_batch_size": (2, {}),
+    "batch.gradient_accumulation_steps": (4, {}),
+    "batch.global_batch_size": (32, {"batch.micro_batch_size": 4}),
+    "batch.eval_batch_size": (2, {}),
+    "precision.bf16": (True, {}),
+    "precision.fp16": (True, {}),
+    "precision.tf32": (True, {}),
+    "precision.gradient_checkpointing": (False, {}),
+    "precision.use_reentrant": (True, {"precision.gradient_checkpointing": True}),
+    "precision.activation_offloading": (True, {}),
+    "precision.compile": (True, {}),
+    "data.max_length": (128, {}),
+    "data.packing": (True, {"data.max_length": 128}),
+    "data.packing_strategy": ("wrapped", {"data.max_length": 128, "data.packing": True}),
+    "data.padding_free": (True, {"model.attn_implementation": "flash_attention_2"}),
+    "data.train_on_prompt": (True, {}),
+    "data.completion_only_loss": (False, {}),
+    "data.assistant_only_loss": (True, {}),
+    "run.eval_strategy": ("steps", {}),
+    "run.eval_steps": (5.0, {"run.eval_strategy": "steps"}),
+    "run.save_strategy": ("epoch", {}),
+    "run.save_steps": (5.0, {}),
+    "run.logging_steps": (5.0, {}),
+    "run.load_best_model_at_end": (True, {}),
+    "run.neftune_noise_alpha": (5.0, {}),
+}
+# Honoured outside the arguments, each by a test of its own: of the data, of loading, of whole runs.
+ELSEWHERE = {
+    "method", "model.name", "model.trust_remote_code", "model.task", "adapter.task_type", "adapter.loraplus_lr_ratio",
+    "adapter.autocast_adapter_dtype", "adapter.resume_from", "quantization.method", "data.datasets",
+    "data.eval_datasets", "data.max_samples", "data.new_tokens", "data.resize_vocab", "data.val_size",
+    "data.chat_template", "run.seed", "adapter.loftq_config",
+}  # fmt: skip
+# What only a launcher, a card with liger-kernel, or nothing gives an effect.
+CIRCUMSTANCES = {
+    "model.max_position_embeddings", "precision.checkpointing_kind", "precision.fused_loss", "distributed.strategy",
+    "distributed.deepspeed", "distributed.fsdp", "distributed.devices", "distributed.offload",
+    "distributed.tensor_parallel", "distributed.context_parallel", "run.output_dir", "run.push_to_hub",
+    "run.hub_private_repo", "run.resume_from_checkpoint",
+}  # fmt: skip
+
+
+def test_every_field_is_tested_somewhere() -> None:
+    assert set(CHANGES) | ELSEWHERE | CIRCUMSTANCES == set(TABLE)
+    assert not set(CHANGES) & (ELSEWHERE | CIRCUMSTANCES)
+
+
+def built(values: dict[str, Any]) -> Any:
+    plan = build({**BASE, **values})
+    return (
+        arguments.training(plan, CARD, 1), arguments.lora(plan), arguments.quantization(plan), arguments.model(plan),
+        mask(plan),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_an_honoured_value_reaches_the_libraries(name: str) -> None:
+    value, beside = CHANGES[name]
+    plan = build({**BASE, **beside, name: value})
+    assert isinstance(TABLE[name](value, plan, CARD), Honoured)
+    assert built({**beside, name: value}) != built(beside)
+
+
+def test_what_the_libraries_are_given() -> None:
+    plan = plan_of(
+        adapter__alpha=16.0, adapter__target_modules=("q_proj", "v_proj"), adapter__init="pissa",
+        adapter__rank_pattern={"q_proj": 4.0}, quantization__bits=4.0, quantization__quant_type="nf4",
+        schedule__warmup_ratio=0.03, batch__micro_batch_size=2, batch__global_batch_size=16, optimizer__name="adamw",
+    )  # fmt: skip
+    given = arguments.training(plan, Situation(processes=2), 5)
+    assert given["gradient_accumulation_steps"] == 4
+    assert given["warmup_steps"] == 0.03
+    assert given["optim"] == "adamw_torch"
+    assert (given["seed"], given["data_seed"]) == (5, 5)
+    assert given["max_length"] is None
+    assert arguments.lora(plan) == {
+        "task_type": "CAUSAL_LM", "r": 8, "lora_alpha": 16, "target_modules": ["q_proj", "v_proj"],
+        "rank_pattern": {"q_proj": 4}, "init_lora_weights": "pissa",
+    }  # fmt: skip
+    assert arguments.quantization(plan) == {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
+
+
+def test_a_multiplier_becomes_alpha() -> None:
+    plain, rooted = plan_of(adapter__scaling=20.0), plan_of(adapter__scaling=2.0, adapter__use_rslora=True)
+    assert (arguments.lora(plain) or {})["lora_alpha"] == 160
+    assert (arguments.lora(rooted) or {})["lora_alpha"] == pytest.approx(2 * 8**0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "others"),
+    [
+        ("method", "grpo", {}),
+        ("model.attn_implementation", "kernels-community/flash-attn", {}),
+        ("model.task", "sequence_classification", {}),
+        ("adapter.method", "ia3", {}),
+        ("adapter.r", 0.0, {}),
+        ("adapter.r", 7.5, {}),
+        ("adapter.bias", "some", {}),
+        ("adapter.scaling", 3.0, {"adapter__alpha": 16.0}),
+        ("adapter.init", "eva", {}),
+        ("adapter.init", "pissa", {"quantization__bits": 4.0}),
+        ("adapter.init", "olora", {"method": "dpo"}),
+        ("adapter.init", "loftq", {"quantization__bits": 4.0}),
+        ("adapter.use_dora", True, {"adapter__init": "pissa"}),
+        ("adapter.target_modules", ("q_proj", "lm_head"), {}),
+        ("quantization.bits", 4.0, {"adapter__method": "none"}),
+        ("quantization.bits", 3.0, {}),
+        ("quantization.method", "gptq", {}),
+        ("quantization.quant_type", "int4", {"quantization__bits": 4.0}),
+        ("optimizer.name", "galore_adamw", {}),
+        ("optimizer.name", "adam", {"optimizer__weight_decay": 0.1}),
+        ("schedule.name", "rex", {}),
+        ("schedule.warmup_ratio", 3.0, {}),
+        ("schedule.warmup_steps", 0.5, {}),
+        ("batch.global_batch_size", 7, {"batch__micro_batch_size": 2}),
+        ("batch.global_batch_size", 8, {"batch__micro_batch_size": 2, "batch__gradient_accumulation_steps": 2}),
+        ("precision.fp16", True, {}),
+        ("precision.bf16", True, {"precision__fp16": True}),
+        ("data.packing", True, {"method": "dpo", "data__max_length": 8}),
+        ("data.packing", True, {}),
+        ("data.chat_template", "a_template_of_my_own", {}),
+        ("data.new_tokens", ("<a>",), {}),
+        ("data.train_on_prompt", True, {"data__completion_only_loss": True}),
+        ("data.assistant_only_loss", True, {"data__train_on_prompt": True}),
+        ("data.val_size", -0.1, {}),
+        ("distributed.tensor_parallel", 2, {}),
+        ("run.load_best_model_at_end", True, {}),
+        ("run.resume_from_checkpoint", "out/checkpoint-5", {}),
+    ],
+)
+def test_what_cannot_be_honoured_is_refused_by_name(name: str, value: Any, others: dict[str, Any]) -> None:
+    refused = outcome(name, value, **others)
+    assert isinstance(refused, Refused)
+    values = {**BASE, **{key.replace("__", "."): other for key, other in others.items()}, name: value}
+    with pytest.raises(CannotRun, match="cannot be trained as it stands") as caught:
+        accept(build(values), CPU)
+    assert f"\n  {name}: {refused.text}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "others"),
+    [
+        ("model.trust_remote_code", True, {}),
+        ("model.attn_implementation", "xformers", {}),
+        ("adapter.dropout", 0.1, {"adapter__method": "none"}),
+        ("quantization.quant_type", "nf4", {}),
+        ("quantization.double_quant", True, {"quantization__bits": 8.0}),
+        ("schedule.epochs", 3.0, {"schedule__max_steps": 10}),
+        ("precision.tf32", True, {}),
+        ("precision.checkpointing_kind", "unsloth", {"precision__gradient_checkpointing": True}),
+        ("precision.fused_loss", "liger", {}),
+        ("data.padding_free", True, {}),
+        ("distributed.strategy", "fsdp", {}),
+        ("distributed.devices", 8, {}),
+        ("run.eval_strategy", "steps", {}),
+        ("run.output_dir", "out", {}),
+        ("run.push_to_hub", True, {}),
+    ],
+)
+def test_what_has_no_effect_is_said(name: str, value: Any, others: dict[str, Any]) -> None:
+    said = outcome(name, value, **others)
+    assert isinstance(said, NoEffect)
+    assert said.text
+
+
+def test_sharding_is_the_launchers() -> None:
+    sharded = Situation(device="cuda", processes=2, sharding="fsdp")
+    assert isinstance(outcome("distributed.strategy", "fsdp", sharded), Honoured)
+    assert isinstance(outcome("distributed.strategy", "zero3", sharded), Refused)
+    assert isinstance(outcome("distributed.strategy", "fsdp", Situation(device="cuda", processes=2)), Refused)
+    assert isinstance(outcome("distributed.offload", True, sharded), Honoured)
+
+
+def test_every_value_is_judged_and_only_those() -> None:
+    plan = plan_of(run__seed=1)
+    assert [name for name, _, _ in judge(plan, CPU)] == [
+        "method", "model.name", "adapter.method", "adapter.r", "run.seed",
+    ]  # fmt: skip
+
+
+def test_a_plan_without_a_model_is_refused() -> None:
+    with pytest.raises(CannotRun, match=r"model\.name: no model is named"):
+        accept(build({"method": "sft"}), CPU)

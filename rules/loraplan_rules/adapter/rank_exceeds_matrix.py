@@ -57,8 +57,8 @@ No options.
 
 ## What it does not flag
 - A router or a classification head, which are narrow by nature.
-- Frameworks with LoRA layers of their own (torchtune, litgpt, NeMo-Automodel, mlx-lm, mistral-finetune), whose matrices
-  may be split otherwise, and models whose architecture is unknown.
+- Models whose architecture is unknown. In frameworks with LoRA layers of their own (torchtune, litgpt, mlx-lm,
+  mistral-finetune), whose matrices may be split otherwise, a rank that some linear layer can still hold.
 
 ## Fix safety
 Unsafe: a `rank_pattern` that caps these modules changes what is trained, though not what can be learnt.
@@ -69,7 +69,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from loraplan.derived import finite, is_lora, listed, number
-from loraplan.formats.targets import judgeable, trained
+from loraplan.formats.targets import judgeable, made_by_peft, trained
 from loraplan.plan import Plan
 from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
 
@@ -91,7 +91,12 @@ from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
 )
 def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
     r = finite(plan.adapter.r)
-    if r is None or r < 1 or not is_lora(plan) or not judgeable(plan, ctx.reading):
+    if r is None or r < 1 or not is_lora(plan):
+        return
+    if not made_by_peft(ctx.reading) and not judgeable(plan, ctx.reading):
+        yield from _beyond_all(r, ctx)
+        return
+    if not judgeable(plan, ctx.reading):
         return
     patterns = plan.adapter.rank_pattern or {}
     capped: dict[str, int] = {}
@@ -122,6 +127,21 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
         fix=Fix(f"cap the rank with {cap}", (Set("adapter.rank_pattern", pattern),), "unsafe")
         if settable and not done
         else None,
+    )
+
+
+def _beyond_all(r: float, ctx: Context) -> Iterator[Finding]:
+    """A rank that not even the largest linear layer can have, whichever of them are adapted."""
+    linear = [module for module in ctx.arch.modules if module.kind in ("Linear", "Conv1D") and module.part != "head"]
+    largest = max(linear, key=lambda module: min(module.features), default=None)
+    if largest is None or r <= min(largest.features):
+        return
+    a, b = largest.features
+    yield Finding(
+        f"{ctx.said('adapter.r')}: the largest linear layer of {ctx.arch.name} ({a}x{b}) cannot have a rank above"
+        f" {min(a, b)}",
+        at="adapter.r",
+        remedy=f"lower {ctx.key('adapter.r')} to {min(a, b)} or less",
     )
 
 

@@ -55,8 +55,8 @@ None.
 - <https://huggingface.co/docs/transformers/model_doc/llama>: max_position_embeddings in the models' configurations.
 
 ## What it does not flag
-Lengths up to the limit, models whose configuration scales the rotary positions, and configs that set a scaling
-themselves.
+Lengths up to the limit; up to 32 times the limit (a judgement), models whose configuration scales the rotary positions
+and configs that set a scaling themselves.
 
 ## Fix safety
 Unsafe: longer examples are cut.
@@ -65,9 +65,10 @@ Unsafe: longer examples are cut.
 from __future__ import annotations
 
 from loraplan.plan import Plan
-from loraplan.rule import Checked, Context, Evidence, Finding, Fix, Set, rule
+from loraplan.rule import Checked, Context, Evidence, Finding, Fix, Set, Skip, rule
 
 _LEARNED = frozenset(("gpt2", "gpt_neo", "opt", "gpt_bigcode"))
+_FACTOR = 32
 _SCALED = ("rope_scaling", "rope_theta", "rope_parameters", "overrides_of_model_config", "long_context", "shift_attn")
 
 
@@ -93,9 +94,11 @@ def check(plan: Plan, ctx: Context) -> Checked:
         return
     arch = ctx.arch
     limit, learned = arch.max_positions, arch.model_type in _LEARNED
-    if limit is None or length <= limit or (arch.rope_scaling and not learned):
+    if limit is None:
+        raise Skip("arch", f"the number of positions of {arch.name} is unknown")
+    if length <= limit or (arch.rope_scaling and not learned and length <= _FACTOR * limit):
         return
-    if not learned and any(word in ctx.reading.document.text for word in _SCALED):
+    if not learned and length <= _FACTOR * limit and any(word in ctx.reading.document.text for word in _SCALED):
         return
     yield Finding(
         f"{ctx.said('data.max_length')}: {arch.name} has {limit} positions",

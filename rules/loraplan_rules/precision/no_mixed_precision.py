@@ -108,10 +108,9 @@ def check(plan: Plan, ctx: Context) -> Checked:
         return
     single = (plan.model.dtype or "").lower() in ("float32", "fp32") and ctx.explicit("model.dtype")
     if form == "axolotl":
-        single = plan.model.dtype == "float32"  # what it loads the base in, whatever the checkpoint's dtype
-    elif form not in TRAINING_ARGUMENTS and form != "llamafactory":
-        return
-    if form != "llamafactory" and (not single or plan.quantization.load_in_4bit):
+        if plan.model.dtype != "float32":  # what it loads the base in, and computes in where that is quantized
+            return
+    elif form != "llamafactory" and (form not in TRAINING_ARGUMENTS or not single or plan.quantization.load_in_4bit):
         return
     gpu = ctx.gpu_or_none
     if gpu is not None and gpu.capability is None:

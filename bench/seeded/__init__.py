@@ -1,0 +1,1 @@
+"""Seeded faults: `python bench/seeded CORPUS`."""

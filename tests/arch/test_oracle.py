@@ -83,6 +83,16 @@ EXTRA: dict[str, dict[str, Any]] = {
         "vision_config": {},
         "audio_config": {},
     },
+    "arcee": {"model_type": "arcee", "attention_bias": True, "mlp_bias": True},
+    "seed_oss": {"model_type": "seed_oss", "attention_out_bias": True, "mlp_bias": True},
+    "afmoe": {"model_type": "afmoe", "attention_bias": True},
+    "nemotron_h": {"model_type": "nemotron_h", "mlp_bias": True, "use_bias": True},
+    "nemotron_h-latent": {
+        "model_type": "nemotron_h",
+        "hybrid_override_pattern": "MEM*E-",
+        "moe_latent_size": 512,
+        "mlp_bias": True,
+    },
     "glm4_moe-norms": {"model_type": "glm4_moe", "use_qk_norm": True, "attention_bias": True},
 }
 LAYERS = {"gpt2": "n_layer", "gpt_bigcode": "n_layer", "gptj": "n_layer", "bloom": "n_layer", "mpt": "n_layers"}

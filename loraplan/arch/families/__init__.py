@@ -76,6 +76,10 @@ FAMILIES: dict[str, str] = {
     "baichuan": "remote:baichuan",
     "chatglm": "remote:chatglm",
     "qwen": "qwen:qwen",
+    "arcee": "plain:arcee",
+    "seed_oss": "plain:seed_oss",
+    "nemotron_h": "nemotron_h:nemotron_h",
+    "afmoe": "afmoe:afmoe",
 }
 """`model_type` -> `module:function` below this package. A type that is missing here is unknown, never guessed."""
 

@@ -127,16 +127,16 @@ def lines(reading: Reading, facts: Facts, style: Style, *, unset: bool = False) 
         if value is not None or unset:
             section = name.rpartition(".")[0]
             rows.append(
-                (section, name, printable(shorten(words(value), 60, placeholder=" ...")), _where(reading, name))
+                (section, name, printable(shorten(words(value), 60, placeholder=" ...")), where(reading, name))
             )
     wide = max((len(row[1]) for row in rows), default=0)
     room = max((len(row[2]) for row in rows if len(row[2]) <= 40), default=0)
     last = None
-    for section, name, value, where in rows:
+    for section, name, value, place in rows:
         if section != last:
             yield ""
             last = section
-        yield f"  {name:<{wide}}  {value:<{room}}  {paint('2', printable(where))}".rstrip()
+        yield f"  {name:<{wide}}  {value:<{room}}  {paint('2', printable(place))}".rstrip()
     yield ""
     found = list(quantities(reading, facts))
     wide = max(len(item.name) for item in found)
@@ -151,7 +151,8 @@ def _figure(value: float | str) -> str:
     return number(value) if isinstance(value, float) else value
 
 
-def _where(reading: Reading, name: str) -> str:
+def where(reading: Reading, name: str) -> str:
+    """Where a field's value came from, in words."""
     match reading.origins.get(name):
         case Explicit(span=span, key_path=key_path, shared=shared):
             line, column = reading.document.position(span.start)

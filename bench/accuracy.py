@@ -46,9 +46,7 @@ def judge(row: dict[str, Any], name: str) -> Result:
     mapped = case(row)
     found = estimate(mapped.plan, mapped.arch, stack=mapped.stack)
     counter = found.allocated
-    if name == "gold_reserved" or (name in ("silver_capped",) and "reserved" in row["metric"]):
-        counter = found.reserved
-    elif name == "silver" and "reserved" in row["metric"]:
+    if name == "gold_reserved" or (name in ("silver_capped",) and "reserved" in row["metric"]) or (name == "silver" and "reserved" in row["metric"]):
         counter = found.reserved
     return Result(row, mapped, found, counter.expected, counter.low, counter.high)
 

@@ -79,7 +79,7 @@ def _values(row: dict[str, Any], arch: ArchSpec, method: str) -> dict[str, Any]:
         "model.attn_implementation": _attention(row),
         "optimizer.name": _optimizer(row),
         "batch.micro_batch_size": row["per_device_batch_size"],
-        "batch.gradient_accumulation_steps": row["gradient_accumulation_steps"] or 1,
+        "batch.gradient_accumulation_steps": row["gradient_accumulation_steps"] or (2 if _accumulates(row) else 1),
         "data.max_length": _length(row)[0],
         "data.packing": _packed(row),
         "precision.bf16": half and "fp16" not in autocast.split("/")[0],
@@ -106,6 +106,11 @@ def _values(row: dict[str, Any], arch: ArchSpec, method: str) -> dict[str, Any]:
         if method in ("lora-fa", "lora_fa"):
             values["adapter.method"] = "lora-fa"
     return values
+
+
+def _accumulates(row: dict[str, Any]) -> bool:
+    """litgpt's recipes accumulate to a global batch larger than the micro-batch (litgpt 0.5 config_hub/finetune)."""
+    return str(row["source"]).startswith("litgpt")
 
 
 def _peft(row: dict[str, Any]) -> dict[str, Any]:
@@ -141,6 +146,8 @@ def _checkpointing(row: dict[str, Any]) -> bool | None:
 
 def _loss(row: dict[str, Any]) -> str | None:
     text = str(row["fused_loss"] or "").lower()
+    if row["source"] == "unsloth-notebooks":
+        return None  # as the stack's version does
     if "fused-linear" in text or "cut" in text or "unsloth" in text:
         return "linear"
     if "liger" in text:
@@ -258,17 +265,17 @@ def _stack(row: dict[str, Any], arch: ArchSpec) -> Stack:
     if source == "torchtune":
         return stack_for("torchtune", **({} if "chunked" in str(row["fused_loss"]).lower() else {"loss": "pad"}))
     if source == "fsdp_qlora":
-        return stack_for("fsdp_qlora")
+        return stack_for("fsdp_qlora", reentrant="--reentrant_checkpointing True" in notes)
     if source == "peft-metamath":
-        return stack_for("transformers", versions)._replace(keeps_logits=True, fused_adam=False)
+        return stack_for("transformers", versions, keeps_logits=True, fused_adam=False, cache=True, empties_cache=True)
     if source == "ms-swift-benchmark":
         return stack_for("ms-swift", {"transformers": "4.37", **versions})
     if source == "axolotl-examples":
         return stack_for("axolotl")
     if source == "unsloth-notebooks":
-        return stack_for("unsloth")
+        return stack_for("unsloth", versions)
     if source == "trl-notebooks":
-        return stack_for("trl")
+        return stack_for("trl", versions, dtype="bfloat16")
     if source == "qwen-readme-profiling":
         return stack_for("transformers", {"transformers": "4.31", **versions})
     return stack_for("transformers", versions)

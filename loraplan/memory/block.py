@@ -148,8 +148,15 @@ def _linear(
     compute, n_in, n_out = numerics.compute, projection.inputs * copies, projection.outputs * copies
     out = width if projection.quantized.startswith("bnb") else compute
     workspace = Size(0, 0, projection.inputs * projection.outputs * compute) if projection.quantized else NOTHING
+    if projection.quantized == "bnb4" and numerics.quantized_input:
+        # Before 0.42 the weight is first restored in the type it had when it was quantized (inferred: fp32), then cast.
+        workspace = workspace.plus(Size(0, 0, projection.inputs * projection.outputs * 4))
     cast = x if width == compute else tape.op(f"{name} input cast", (x,), Size(compute * n_in))
-    keep = (cast,) if projection.trained or (projection.quantized == "bnb4" and numerics.quantized_input) else ()
+    kept = projection.trained or projection.quantized == "bnb8"  # bitsandbytes 0.50 `MatMul8bitLt` keeps its input
+    keep = (cast,) if kept or (projection.quantized == "bnb4" and numerics.quantized_input) else ()
+    if numerics.autocast and numerics.weight == 4 and not projection.quantized:
+        # The weight's copy in the autocast type is saved; that of a frozen weight is made anew for each product.
+        keep = (*keep, tape.extra(Size(0, 0, projection.inputs * projection.outputs * compute)))
     base = tape.op(name, (cast,), Size(out * n_out), saves=keep, forward=workspace, backward=workspace)
     if not projection.rank:
         return base, out
@@ -233,9 +240,27 @@ def _fused(
     return tape.many(name, (x,), sizes, (x, *dropped), forward=workspace, backward=workspace)
 
 
+def _fused_mlp(
+    tape: Tape, x: int, width: int, projections: tuple[Projection, ...], numerics: Numerics
+) -> int:
+    """Gate, up, product and down with their adapters in one function (unsloth's LoRA_MLP).
+
+    It saves its input and the two factors; the gradients are written over them.
+    """
+    gate, _, down = projections
+    n_in, inner = gate.inputs, down.inputs
+    factors = (tape.extra(Size(width * inner)), tape.extra(Size(width * inner)))
+    dropped = (tape.extra(Size(width * n_in)), tape.extra(Size(width * n_in))) if numerics.dropout else ()
+    weight = n_in * inner * numerics.compute if gate.quantized else 0
+    return tape.op(
+        "mlp", (x,), Size(width * n_in), saves=(x, *factors, *dropped),
+        forward=Size(width * inner, 0, weight), backward=Size(width * inner, 0, weight),
+    )  # fmt: skip
+
+
 def _attention(tape: Tape, x: int, width: int, block: Block, numerics: Numerics) -> tuple[int, int]:
     """Projections, rotation, attention, output projection."""
-    fused = numerics.fused_adapter and all(p.rank and p.quantized for p in block.query)
+    fused = numerics.fused_adapter and all(p.rank for p in block.query)
     inner, kv = block.heads * block.head_dim, block.kv_heads * block.head_dim
     compute = numerics.compute
     if numerics.merged_query:
@@ -268,7 +293,7 @@ def _attention(tape: Tape, x: int, width: int, block: Block, numerics: Numerics)
     result = _attend(tape, sources, inner, block, numerics)
     if block.output is None:
         return result, compute
-    if fused and block.output.rank and block.output.quantized:
+    if fused and block.output.rank:
         return _fused(tape, "o", result, compute, (block.output,), numerics)[0], compute
     return _linear(tape, "o", result, compute, block.output, numerics)
 
@@ -357,6 +382,8 @@ def _mlp(
     """down(act(gate) * up), or fc2(act(fc1)). The activation keeps its input, the product both factors."""
     *first, last = projections
     inner = last.inputs * copies
+    if numerics.fused_adapter and block.gated and len(first) == 2 and all(p.rank for p in projections):
+        return _fused_mlp(tape, x, width, projections, numerics), width
     if not block.gated:
         low, size = _linear(tape, "fc1", x, width, first[0], numerics, copies)
         active = tape.op("activation", (low,), Size(size * inner), saves=(low,))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from loraplan.devices import Device
+from loraplan.memory.observed import CONTEXT, RESERVED_LOW
 from loraplan.memory.term import Estimate
 
 Word = Literal["fits", "tight", "does not fit"]
@@ -23,15 +24,14 @@ class Fit(NamedTuple):
 def fit(estimate: Estimate, device: Device) -> Fit:
     """Compare the range with the card.
 
-    It fits where even the high end does. It does not where the tensors alone exceed the card: what the allocator
-    holds besides can be given back, and is when memory runs out. Between the two it is tight.
+    What the allocator holds beyond its tensors can be given back, and is when memory runs out; a part of it is in blocks
+    that are in use. So the run fits where the high end of its tensors and that part fit, and does not where the tensors
+    alone exceed the card. Between the two it is tight.
     """
     usable = device.usable_bytes
     free = usable - estimate.device.expected
-    if estimate.device.high <= usable:
+    if int(estimate.allocated.high * RESERVED_LOW) + CONTEXT <= usable:
         return Fit("fits", free, usable)
-    if estimate.allocated.low + CONTEXT_LEAST > usable:
-        return Fit("does not fit", free, usable)
     if estimate.allocated.expected + CONTEXT_LEAST > usable:
         return Fit("does not fit", free, usable)
     return Fit("tight", free, usable)

@@ -15,6 +15,8 @@ LOSSES = {
     "fused_replace": "as `replace`, with the fused cross-entropy",
     "linear": "head and cross-entropy in one operation, chunk by chunk: no logits (Liger, cut cross-entropy)",
     "chunked": "head and cross-entropy over chunks of positions, each recomputed in the backward",
+    "tiled": "head and cross-entropy in tiles of 4096 positions and 32768 entries (trl >= 1.15 trainer/utils.py)",
+    "unsloth": "head and cross-entropy for some rows at a time, in fp32 (unsloth_zoo fused_losses/fused_linear.py)",
     "chunked_logits": "logits made in chunks and all kept; the compiled cross-entropy of a chunk keeps them only"
     " (torchtune 0.6 modules/loss/ce_chunked_output_loss.py)",
     "chunked_fp32": "logits made in chunks, all converted to fp32 and kept, with the logarithms of each chunk (litgpt"
@@ -40,12 +42,11 @@ def profile(
     if has_norm:
         x, width = _norm(tape, x, width, hidden, norm, numerics)
     tape.hold(x)
-    if loss in ("linear", "chunked"):
-        # A piece has its logits in the model's type and in fp32, and the gradient written over one of them.
-        piece = Size(0, 0, chunk * vocabulary * (numerics.compute + 8)) if chunk else Size(6 * hidden)
-        gradient = tape.extra(Size(numerics.compute * hidden))
-        saves = (gradient,) if loss == "linear" else (x,)
-        tape.op("loss in pieces", (x,), Size(4), saves=saves, forward=piece, backward=piece)
+    if loss in ("linear", "chunked", "tiled", "unsloth"):
+        ahead, back = _pieces(loss, hidden, vocabulary, numerics, chunk)
+        # Liger and unsloth compute the gradient in the forward and keep it; the others keep the hidden states.
+        saves = (x,) if loss in ("chunked", "tiled") else (tape.extra(Size(numerics.compute * hidden)),)
+        tape.op("loss in pieces", (x,), Size(4), saves=saves, forward=ahead, backward=back)
         return tape.profile(owns_input=True)
     logits, size = _linear(tape, "head", x, width, head, numerics)
     if loss == "chunked_logits":
@@ -77,3 +78,24 @@ def profile(
     log = tape.op("log_softmax", (current,), Size(size * vocabulary), saves=(-1,))
     tape.op("nll", (log,), Size(4), saves=(log,))
     return tape.profile(owns_input=True)
+
+
+def _pieces(loss: str, hidden: int, vocabulary: int, numerics: Numerics, chunk: int) -> tuple[Size, Size]:
+    """Workspace of a loss that never has all logits: (in the forward, in the backward)."""
+    compute = numerics.compute
+    if loss == "tiled":
+        tile = _TILE_ROWS * _TILE_COLUMNS * compute
+        return Size(compute * hidden, 0, tile), Size((4 + compute) * hidden, 0, tile)
+    if loss == "chunked":
+        whole = vocabulary * hidden * (4 + (2 if numerics.autocast else 0))  # the head in fp32, and its autocast copy
+        piece = Size(0, 0, chunk * vocabulary * 12 + whole)
+        return piece, piece
+    if loss == "unsloth":
+        rows = min(4096, max(512, 1 << max(0, (512 * 151936 // vocabulary).bit_length() - 1)))
+        piece = Size(0, 0, rows * vocabulary * 4)
+        return piece, Size()
+    # Liger: a power of two of rows whose logits are at most twice the hidden states.
+    return Size(2 * compute * hidden), Size()
+
+
+_TILE_ROWS, _TILE_COLUMNS = 4096, 32768

@@ -10,7 +10,7 @@ from loraplan.memory.observed import ranges
 from loraplan.memory.setup import CUBLAS_WORKSPACE, CUBLAS_WORKSPACE_HOPPER, Setup, setup
 from loraplan.memory.sharding import Shards, shards
 from loraplan.memory.stack import Stack, stack_for
-from loraplan.memory.term import Estimate, Phase, Term
+from loraplan.memory.term import Estimate, Phase, Term, phase
 from loraplan.memory.weights import SOURCES
 from loraplan.plan import Plan
 
@@ -27,8 +27,8 @@ def evaluate(run: Setup, device: Device | None = None) -> Estimate:
     """The estimate of a run that is set up already."""
     split = shards(run)
     phases = _phases(run, split, device)
-    peak = max(phases, key=lambda phase: phase.bytes)
-    allocated, reserved, total, evidence = ranges(run, peak.bytes, split)
+    peak = max(phases, key=lambda item: item.bytes)
+    allocated, reserved, total, evidence = ranges(run, peak, split)
     symbols = (
         ("tokens", run.tokens),
         ("length", run.length),
@@ -115,7 +115,7 @@ def _parts(run: Setup, split: Shards, device: Device | None) -> _Parts:
 
 def _phase(name: str, parts: _Parts, *terms: Term) -> Phase:
     batch = Term("batch", parts.batch, "tokens × 3 int64: ids, mask, labels", "transformers 5.23 data/data_collator.py")
-    return Phase(name, (*parts.static, batch, *(term for term in terms if term.bytes > 0)))
+    return phase(name, (*parts.static, batch, *terms))
 
 
 def _gathered(run: Setup, size: int, blocks: int) -> Term:
@@ -130,7 +130,7 @@ def _load(run: Setup, parts: _Parts) -> Phase:
     terms = tuple(term for term in parts.static if term.name in ("base weights", "quantization statistics", "adapters"))
     piece = run.weights.largest * 2
     extra = (Term("one matrix before quantization", piece, "elements of the largest matrix × 2", SOURCES["bnb4"]),)
-    return Phase("load", (*terms, *(extra if piece else ())))
+    return phase("load", (*terms, *extra))
 
 
 def _kept(run: Setup, parts: _Parts) -> Term:

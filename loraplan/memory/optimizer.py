@@ -27,7 +27,9 @@ _TABLE: dict[str, Optimizer] = {
     "adamw": Optimizer(2, 0, 1, False, f"{_TORCH}/adamw.py `_multi_tensor_adamw`: two moments; the root of one in a step"),
     "adamw_fused": Optimizer(2, 0, 0, False, f"{_TORCH}/adamw.py `_fused_adamw`: two moments, nothing else"),
     "adamw_8bit": Optimizer(0, 2 + 8 / 256, 0, False, _BNB),
-    "adamw_4bit": Optimizer(0, 1 + 8 / 128, 0, False, "torchao optim/adam.py AdamW4bit: 4-bit moments, blocks of 128"),
+    "adamw_4bit": Optimizer(
+        0, 1 + 8 / 256, 0, False, "torchao 0.18 optim/adam.py AdamW4bit; transformers 5.23 takes blocks of 256"
+    ),
     "adamw_32bit": Optimizer(0, 8, 0, False, "bitsandbytes 0.50 optim/adamw.py: two fp32 moments"),
     "adafactor": Optimizer(0, 0.02, 2, False, "transformers 5.23 optimization.py Adafactor: row and column means"),
     "lion": Optimizer(1, 0, 1, False, "lion-pytorch: one moment"),

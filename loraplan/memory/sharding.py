@@ -69,6 +69,11 @@ def _trained(run: Setup, adapter_bytes: int) -> int:
     return own + run.shape.saved * run.weight_bytes
 
 
+def _reentrant(run: Setup) -> bool:
+    said = run.plan.precision.use_reentrant
+    return run.stack.reentrant if said is None else said
+
+
 def shards(run: Setup) -> Shards:
     """The split that the plan's strategy makes."""
     distributed = run.plan.distributed
@@ -86,7 +91,7 @@ def shards(run: Setup) -> Shards:
         host = (base.total + _trained(run, own)) // gpus if distributed.offload else 0
         return plain._replace(
             parameters=gpus, adapters=gpus, gradient_shards=gpus, states=gpus, root=root, layer=largest,
-            keeps_inputs=not run.full and strategy == "fsdp" and run.plan.precision.use_reentrant is not False,
+            keeps_inputs=not run.full and strategy == "fsdp" and _reentrant(run),
             trained_bytes=4 if upcast else own, weight_copy=2 if upcast else 1, host=host,
             state_on_host=bool(distributed.offload), source=_FSDP,
         )  # fmt: skip

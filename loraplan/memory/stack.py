@@ -36,6 +36,11 @@ class Stack(NamedTuple):
     """q, k and v are one layer with one adapter."""
     autocast: bool | None = None
     """Whether half precision means autocast; None: as the config's bf16/fp16 says."""
+    unties: bool = False
+    """Tied embeddings are two parameters."""
+    quantizes_head: bool = False
+    reentrant: bool = False
+    """Checkpointing is the reentrant one where the config does not say."""
     linear_experts: bool = False
     """Experts are linear layers that run one after another (most models before transformers 5)."""
     fused_adam: bool = False
@@ -44,60 +49,112 @@ class Stack(NamedTuple):
     """Whether checkpointing is on where the config does not say."""
     offloads: bool = False
     """Checkpointed inputs go to host memory."""
-    compiled: bool = False
     dtype: str = "bfloat16"
-    """Load dtype where the config does not say."""
+    """Load dtype where the config does not say; `auto` is the checkpoint's own."""
+    empties_cache: bool = False
+    """The loop calls `empty_cache` between steps, so that blocks of other lengths do not stay."""
     fsdp_upcasts: bool = True
     """Sharded parameters that are trained are kept in fp32 under mixed precision."""
     sources: tuple[tuple[str, str], ...] = ()
 
 
-_PEFT = ("adapter", "peft 0.21.2 peft_model.py `autocast_adapter_dtype=True`: half-precision adapters become fp32")
-_CACHE = ("cache", "transformers 5.23 configuration_utils.py `use_cache=True`; switched off by gradient checkpointing")
+_PEFT = ("adapter", "peft 0.21.2 tuners/tuners_utils.py `cast_adapter_dtype`: half-precision adapters become fp32")
+_NO_CACHE = ("cache", "transformers 5.0.0 trainer.py: `use_cache` of the arguments, False, goes into the model's config")
+_ADAM = ("fused_adam", "transformers 4.54.1 training_args.py: adamw_torch_fused with torch 2.8 and later")
+_LOSS = ("loss", "transformers 5.23 loss/loss_utils.py `ForCausalLMLoss`")
+_AUTO = ("dtype", "transformers 5.23 modeling_utils.py: `auto`, the checkpoint's own")
 _TRANSFORMERS = Stack(
     "transformers + PEFT",
     upcast="all",
-    sources=(
-        _PEFT,
-        _CACHE,
-        ("upcast", "peft 0.21.2 utils/other.py `prepare_model_for_kbit_training`"),
-        ("loss", "transformers 5.23 loss/loss_utils.py `ForCausalLMLoss`"),
-        ("fused_adam", "transformers 5.23 training_args.py `default_optim = adamw_torch_fused`"),
-    ),
+    cache=False,
     fused_adam=True,
-)
+    dtype="auto",
+    sources=(
+        _PEFT, _NO_CACHE, _ADAM, _LOSS, _AUTO,
+        ("upcast", "peft 0.21.2 utils/other.py `prepare_model_for_kbit_training`, as PEFT's guides call it"),
+    ),
+)  # fmt: skip
 _TRL = _TRANSFORMERS._replace(
     name="TRL",
     adapter_quantized="weights",
     upcast="",
-    loss="chunked",
-    chunk=256,
+    loss="tiled",
     checkpointing=True,
+    dtype="float32",
     sources=(
-        _PEFT,
+        _PEFT, _NO_CACHE, _ADAM,
         ("adapter_quantized", "trl 1.16.0 trainer/sft_trainer.py: adapters of a quantized model are cast to bf16"),
-        ("loss", "trl 1.16.0 trainer/sft_trainer.py: log-probabilities in chunks, no full logits"),
-        ("checkpointing", "trl 1.16.0 trainer/sft_config.py `gradient_checkpointing=True`"),
+        ("loss", "trl 1.16.0 trainer/utils.py `ChunkedLogProbFunction`: tiles of 4096 × 32768 logits"),
+        ("checkpointing", "trl 1.16.0 trainer/base_config.py `gradient_checkpointing=True`"),
+        ("dtype", "trl 1.16.0 trainer/utils.py: a model given by name is loaded in float32"),
     ),
-)
+)  # fmt: skip
 STACKS: dict[str, Stack] = {
     "transformers": _TRANSFORMERS,
     "trl": _TRL,
-    "axolotl": _TRANSFORMERS._replace(name="axolotl", upcast="norms"),
-    "llamafactory": _TRANSFORMERS._replace(name="LLaMA-Factory", upcast="", checkpointing=True, cache=False),
-    "ms-swift": _TRANSFORMERS._replace(name="ms-swift", upcast="", checkpointing=True, cache=False),
-    "oumi": _TRL._replace(name="oumi", checkpointing=False),
+    "axolotl": _TRANSFORMERS._replace(
+        name="axolotl",
+        upcast="",
+        dtype="bfloat16",
+        fused_adapter=True,
+        reentrant=True,
+        sources=(
+            _PEFT, _LOSS, ("cache", "axolotl 0.19 loaders/utils.py: use_cache False"),
+            ("upcast", "axolotl 0.19 loaders/model.py `_convert_embedding_modules_dtype`: norms and ends back to bf16"),
+            ("fused_adapter", "axolotl 0.19 utils/schemas/config.py: LoRA kernels are switched on for lora and qlora"),
+            ("fused_adam", "axolotl 0.19 utils/schemas/training.py: adamw_torch_fused"),
+        ),
+    ),
+    "llamafactory": _TRANSFORMERS._replace(
+        name="LLaMA-Factory",
+        upcast="",
+        checkpointing=True,
+        reentrant=True,
+        dtype="bfloat16",
+        sources=(
+            _PEFT, _LOSS, _NO_CACHE, _ADAM,
+            ("upcast", "llamafactory 0.9.5 model/model_utils/checkpointing.py: upcast_layernorm is off"),
+            ("checkpointing", "llamafactory 0.9.5 hparams/model_args.py: disable_gradient_checkpointing False"),
+        ),
+    ),
+    "ms-swift": _TRANSFORMERS._replace(
+        name="ms-swift",
+        upcast="",
+        checkpointing=True,
+        sources=(
+            _PEFT, _LOSS, _NO_CACHE, _ADAM, ("upcast", "ms-swift 4.6.0: prepare_model_for_kbit_training is not called"),
+            ("checkpointing", "ms-swift 4.6.0 trainers/arguments.py: gradient_checkpointing True"),
+        ),
+    ),
+    "oumi": _TRL._replace(
+        name="oumi",
+        upcast="all",
+        checkpointing=False,
+        dtype="auto",
+        autocast=False,
+        fused_adam=False,
+        sources=(
+            _PEFT, ("upcast", "oumi 0.9 builders/models.py: prepare_model_for_kbit_training for q_lora"),
+            ("autocast", "oumi 0.9 core/configs/params/training_params.py: mixed_precision_dtype NONE"),
+        ),
+    ),
     "unsloth": _TRANSFORMERS._replace(
         name="unsloth",
         upcast="",
-        loss="linear",
+        loss="unsloth",
         fused_norm=True,
         fused_rope=True,
-        fused_mlp=True,
         fused_adapter=True,
-        cache=False,
         checkpointing=True,
         offloads=True,
+        linear_experts=True,
+        dtype="bfloat16",
+        sources=(
+            _PEFT, ("linear_experts", "unsloth's 4-bit checkpoints hold experts as single layers"),
+            ("loss", "unsloth_zoo 2026.10.9 fused_losses/fused_linear.py: rows × vocabulary in fp32 at a time"),
+            ("fused_adapter", "unsloth 2026.10.9 kernels/fast_lora.py `LoRA_MLP`, `LoRA_QKV`, `LoRA_W`"),
+            ("offloads", "unsloth_zoo 2026.10.9 gradient_checkpointing.py: inputs go to pinned host memory"),
+        ),
     ),
     "torchtune": Stack(
         "torchtune",
@@ -110,6 +167,11 @@ STACKS: dict[str, Stack] = {
         autocast=False,
         fused_adam=True,
         fsdp_upcasts=False,
+        sources=(
+            ("adapter", "torchtune 0.6.1 recipes/lora_finetune_single_device.py: one dtype for all"),
+            ("loss", "torchtune 0.6.1 modules/loss/ce_chunked_output_loss.py, 8 chunks, compiled"),
+            ("fused_norm", "torchtune 0.6.1 modules/rms_norm.py, compiled"),
+        ),
     ),
     "litgpt": Stack(
         "litgpt",
@@ -119,10 +181,19 @@ STACKS: dict[str, Stack] = {
         chunk=128,
         merged_query=True,
         repeats_kv=("*",),
+        unties=True,
+        quantizes_head=True,
         cache=False,
         input_cast=False,
         autocast=False,
         fsdp_upcasts=False,
+        sources=(
+            ("adapter", "litgpt 0.5.13 finetune/lora.py: bf16-true"),
+            ("loss", "litgpt 0.5.13 finetune/lora.py lm_head_chunk_size=128, utils.py `chunked_cross_entropy`"),
+            ("merged_query", "litgpt 0.5.13 lora.py `LoRAQKVLinear`"),
+            ("unties", "litgpt 0.5 model.py: embedding and head are two parameters"),
+            ("quantizes_head", "litgpt 0.5.13 finetune/lora.py: BitsandbytesPrecision without ignore_modules"),
+        ),
     ),
     "fsdp_qlora": Stack(
         "fsdp_qlora",
@@ -133,27 +204,53 @@ STACKS: dict[str, Stack] = {
         cache=False,
         autocast=False,
         fsdp_upcasts=False,
+        sources=(("adapter", "AnswerDotAI/fsdp_qlora @ 05ed9f2 train.py: precision bf16"),),
     ),
 }
 
 
 def stack_for(framework: str, versions: dict[str, str] | None = None, **changes: Any) -> Stack:
     """The stack of a framework at the given package versions (the newest where none is given), with changes."""
-    found = STACKS.get(framework) or STACKS.get(framework.replace("hf-", "")) or _TRANSFORMERS
+    found = STACKS.get(framework, _TRANSFORMERS)
     known = versions or {}
-    transformers, trl = _release(known.get("transformers")), _release(known.get("trl"))
-    if transformers is not None and found.loss in ("pad", "chunked") and (trl or (0,)) < (1,):
-        loss = "replace" if transformers < (4, 46) else "shift" if transformers < (4, 50) else "pad"
-        found = found._replace(loss=loss, chunk=0)
-        if found.name == "TRL":
-            found = found._replace(adapter_quantized="float32", upcast="norms", checkpointing=False)
-    if transformers is not None and transformers < (4, 48):
-        found = found._replace(repeats_kv=("mistral", "mixtral"))
-    if transformers is not None and transformers < (5,):
-        found = found._replace(linear_experts=True)
-    if transformers is not None and transformers < (4, 57):
-        found = found._replace(fused_adam=False)
+    transformers, trl, unsloth = (_release(known.get(name)) for name in ("transformers", "trl", "unsloth"))
+    if found.name == "TRL":
+        found = _trl_of(found, trl, transformers)
+    if found.name == "unsloth" and unsloth is not None and unsloth < (2026,):
+        # Its own cross-entropy on whole logits, and in 2025 chunks that fill half of the card's free memory.
+        found = found._replace(loss="own_fused" if unsloth < (2025,) else "fused")
+    if transformers is not None:
+        found = _of_transformers(found, transformers)
     return found._replace(**changes)
+
+
+def _trl_of(found: Stack, trl: tuple[int, ...] | None, transformers: tuple[int, ...] | None) -> Stack:
+    """TRL at a version; one of before 1.0 where only transformers is known and older than 5."""
+    if trl is None and transformers is not None and transformers < (5,):
+        trl = (0, 20)
+    if trl is None or trl >= (1, 15):
+        return found
+    if trl >= (1, 7):
+        return found._replace(loss="chunked", chunk=256)
+    found = found._replace(loss="pad", chunk=0)
+    if trl < (0, 27):
+        found = found._replace(dtype="auto")
+    if trl < (0, 26):
+        found = found._replace(adapter_quantized="float32", upcast="norms")
+    return found._replace(checkpointing=False) if trl < (0, 23) else found
+
+
+def _of_transformers(found: Stack, release: tuple[int, ...]) -> Stack:
+    """What a release of transformers changes."""
+    if found.loss == "pad" and release < (4, 49):
+        found = found._replace(loss="replace" if release < (4, 46) else "shift")
+    if release < (5,):
+        found = found._replace(linear_experts=True, reentrant=True, cache=found.cache or found.name == _TRANSFORMERS.name)
+    if release < (4, 54):
+        found = found._replace(fused_adam=False)
+    if release < (4, 48):
+        found = found._replace(repeats_kv=("mistral", "mixtral"))
+    return found
 
 
 def _release(version: str | None) -> tuple[int, ...] | None:

@@ -56,17 +56,17 @@ class Profile(NamedTuple):
     saved: Size
     """Alive after the forward for the backward; the block's input is counted where an operation saved it."""
     forward: tuple[Size, ...]
-    """Bytes at each instant of the forward beyond its input, where everything is saved."""
+    """Bytes at the instants of the forward that can be its largest, beyond its input, where everything is saved."""
     transient: tuple[Size, ...]
     """The same where nothing is saved (no gradient is recorded)."""
     backward: tuple[Size, ...]
-    """Bytes at each instant of the backward beyond the block's input: saved tensors, gradients, workspace."""
+    """The same of the backward: saved tensors, gradients, workspace."""
     names: tuple[str, ...]
     """The operation of each instant of `backward`."""
 
     def peak(self, instants: tuple[Size, ...], tokens: int, positions: int) -> float:
         """The largest of some instants."""
-        return max((instant.at(tokens, positions) for instant in instants), default=0)
+        return max([instant.at(tokens, positions) for instant in instants], default=0)
 
     def worst(self, tokens: int, positions: int) -> str:
         """The operation whose backward peaks."""
@@ -153,7 +153,7 @@ class Tape:
         for item in saved:
             kept = kept.plus(self.sizes[item])
         backward, names = self._backward(saved, final, output_kept=output_kept, owns_input=owns_input)
-        return Profile(kept, forward, transient, backward, names)
+        return Profile(kept, _largest(forward)[0], _largest(transient)[0], *_largest(backward, names))
 
     def _forward(self, last: dict[int, int], saved: frozenset[int], *, owns_input: bool) -> tuple[Size, ...]:
         alive, instants = self.sizes[0] if owns_input else NOTHING, []
@@ -213,3 +213,18 @@ class Tape:
                         alive = alive.plus(sizes[buffer].times(-1))
             alive = alive.plus(freed)
         return tuple(instants), tuple(names)
+
+
+def _largest(instants: tuple[Size, ...], names: tuple[str, ...] = ()) -> tuple[tuple[Size, ...], tuple[str, ...]]:
+    """The instants that no other one exceeds in every coefficient, with their names."""
+    kept: list[int] = []
+    for number, one in enumerate(instants):
+        if any(_covers(instants[other], one) for other in kept):
+            continue
+        kept = [other for other in kept if not _covers(one, instants[other])]
+        kept.append(number)
+    return tuple(instants[number] for number in kept), tuple(names[number] for number in kept) if names else ()
+
+
+def _covers(larger: Size, smaller: Size) -> bool:
+    return larger.token >= smaller.token and larger.pair >= smaller.pair and larger.fixed >= smaller.fixed

@@ -19,11 +19,14 @@ class Phase(NamedTuple):
     name: str
     """`load`, `forward`, `loss`, `backward` or `optimizer`."""
     terms: tuple[Term, ...]
+    bytes: int
+    """All terms together."""
 
-    @property
-    def bytes(self) -> int:
-        """All terms together."""
-        return sum(term.bytes for term in self.terms)
+
+def phase(name: str, terms: tuple[Term, ...]) -> Phase:
+    """A phase of the terms that are not empty."""
+    kept = tuple([term for term in terms if term.bytes > 0])
+    return Phase(name, kept, sum([term.bytes for term in kept]))
 
 
 class Range(NamedTuple):
@@ -72,4 +75,4 @@ class Estimate(NamedTuple):
     @property
     def peak(self) -> Phase:
         """The largest phase."""
-        return max(self.phases, key=lambda phase: phase.bytes)
+        return max(self.phases, key=lambda item: item.bytes)

@@ -97,14 +97,21 @@ class Weights(NamedTuple):
 
 
 def weights(
-    arch: ArchSpec, storage: Storage, dtype: int, norm: int, end: int, *, linear_experts: bool = False
-) -> Weights:
-    """The base weights; `dtype`, `norm` and `end` are bytes an element of the rest, of norms and of the two ends."""
+    arch: ArchSpec, storage: Storage, dtype: int, norm: int, end: int,
+    *, linear_experts: bool = False, unties: bool = False, head: bool = False,
+) -> Weights:  # fmt: skip
+    """The base weights; `dtype`, `norm` and `end` are bytes an element of the rest, of norms and of the two ends.
+
+    `unties`: tied embeddings are stored twice. `head`: the output head is quantized too.
+    """
     quantized = statistics = plain = ends = norms = other = largest = 0
     for module in arch.modules:
         copies = module.copies
         if module.part in ("embedding", "head"):
-            if not (module.part == "head" and arch.tied_embeddings):
+            if module.part == "head" and head and storage.kind:
+                split, whole = stored(module, storage)
+                quantized, statistics = quantized + split, statistics + whole
+            elif unties or not (module.part == "head" and arch.tied_embeddings):
                 ends += module.elements * copies * end
         elif module.part in ("vision", "audio", "projector"):
             other += module.elements * copies * dtype

@@ -80,6 +80,11 @@ def test_an_alias_says_where_it_was_read() -> None:
         ("Qwen/Qwen-7B-Chat", 7_721_324_544),
         ("Qwen/Qwen-14B-Chat-Int4", 14_167_290_880),
         ("Qwen/Qwen-72B", 72_287_920_128),
+        ("mistralai/Ministral-8B-Instruct-2410", 8_019_808_256),
+        ("ByteDance-Seed/Seed-OSS-36B-Instruct", 36_151_104_512),
+        ("allenai/Olmo-3-7B-Instruct-SFT", 7_298_011_136),
+        ("baichuan-inc/Baichuan2-13B-Chat", 13_896_668_160),
+        ("LiquidAI/LFM2.5-1.2B-Base", 1_170_340_608),
     ],
 )
 def test_published_parameter_counts(name: str, parameters: int) -> None:

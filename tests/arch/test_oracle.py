@@ -12,11 +12,12 @@ from loraplan.arch.families import FAMILIES, describe
 from loraplan.arch.match import Matched, match
 from loraplan.arch.text import text_model
 from loraplan.plan import Adapter
+from loraplan_rules.remote import REMOTE_CODE
 from tests.arch import oracle
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
-REMOTE = {"internlm2", "baichuan", "chatglm", "phi3_v", "qwen"}
+REMOTE = set(REMOTE_CODE)
 """Families whose code is published with the weights; transformers has no class to compare with."""
 
 # Families that the catalogue has no model of, or whose checkpoints have features that its models lack.
@@ -241,3 +242,8 @@ def refused(matched: Matched) -> bool:
 
 def test_every_family_is_compared() -> None:
     assert {config["model_type"] for config in CONFIGURATIONS.values()} == set(FAMILIES) - REMOTE
+
+
+def test_remote_families_are_those_that_transformers_lacks() -> None:
+    auto = pytest.importorskip("transformers.models.auto.configuration_auto")
+    assert {family for family in FAMILIES if family not in auto.CONFIG_MAPPING_NAMES} == REMOTE

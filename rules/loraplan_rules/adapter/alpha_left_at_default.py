@@ -75,7 +75,7 @@ _LIMITS: dict[float, tuple[float, float]] = {8: (16, 0), 16: (128, 2), 32: (128,
         Evidence(
             "lora_alpha: int | None = None",
             "https://github.com/axolotl-ai-cloud/axolotl/blob/main/src/axolotl/utils/schemas/peft.py",
-            "axolotl 067b021",
+            "axolotl 0.19.0",
         ),
     ),
     suppresses=("ALP001",),

@@ -54,8 +54,8 @@ bf16: true
 No options.
 
 ## Evidence
-- QLoRA section 4 and figure 2; Thinking Machines, LoRA Without Regret; Biderman et al. 2024: all layers, then MLP, then
-  attention.
+- QLoRA section 4 and figure 2; Thinking Machines, LoRA Without Regret (MLP alone is as good as all layers); Biderman et
+  al. 2024, figure 7 (most of the gain comes from the MLP).
 - Against: the LoRA paper adapted attention only, and PEFT's table and litgpt still do, so this is never more than an
   info.
 
@@ -87,8 +87,10 @@ from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
     reads=("adapter.target_modules", "adapter.r", "model.name", "method"),
     evidence=(
         Evidence("all linear layers needed", "https://arxiv.org/abs/2305.14314", "paper, section 4"),
-        Evidence("MLP-only beats attention-only at equal size", "https://thinkingmachines.ai/blog/lora/", "article"),
-        Evidence("all, then MLP, then attention", "https://arxiv.org/abs/2405.09673", "paper"),
+        Evidence(
+            "MLP-only beats attention-only at equal size", "https://thinkingmachines.ai/blog/lora/", "article read"
+        ),
+        Evidence("attention below MLP and all modules", "https://arxiv.org/abs/2405.09673", "paper, figure 7"),
     ),
 )
 def check(plan: Plan, ctx: Context) -> Iterator[Finding]:

@@ -38,8 +38,8 @@ No options.
 ## Evidence
 - peft 0.21.2: without a task type `score` is not trained; with CAUSAL_LM "object has no attribute
   'prepare_inputs_for_generation'" (run).
-- TRL's documentation of the reward trainer names the head in `modules_to_save`; trl 1.16.0 `trainer/reward_trainer.py`
-  does not add it.
+- TRL, `docs/source/reward_trainer.md`@067322f8, names the head in `modules_to_save`; trl 1.16.0
+  `trainer/reward_trainer.py` does not add it.
 
 ## What it does not flag
 - axolotl, which takes the task type from the class; LLaMA-Factory, whose reward model has a head of its own; a head

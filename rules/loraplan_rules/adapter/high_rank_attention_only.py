@@ -56,7 +56,7 @@ bf16: true
 ## Evidence
 - Thinking Machines, LoRA Without Regret: attention-only against MLP-only, also on mixtures of experts and in RL.
 - QLoRA section 4 and figure 2: adapters on all linear layers are required to match full fine-tuning.
-- LoRA section 7.1; Biderman et al. 2024: all layers, then MLP, then attention.
+- LoRA section 7.1; Biderman et al. 2024, figure 7: attention alone is below MLP and all modules at every rank.
 - Against: litgpt's own configs train query and value at r = 32, so below 64 that is an info in litgpt files.
 
 ## What it does not flag

@@ -51,9 +51,10 @@ bf16: true
 - `rank` (128), `scaling` (0.25), `learning-rate` (1e-4): flagged from this rank on, up to this factor, below this rate.
 
 ## Evidence
-- For rsLoRA: Kalajdzievski 2023 (arXiv 2312.03732) shows that alpha/r starves high ranks.
-- Against: Thinking Machines, LoRA Without Regret, trains rank 512 with alpha 32 as well as rank 1, at a learning rate
-  of LoRA's usual size. They disagree, hence an info of the preview set.
+- For rsLoRA: Kalajdzievski 2023 (arXiv 2312.03732, read in quotation): alpha/r lets gradients collapse at high ranks,
+  at one learning rate (5e-5) for all.
+- Against: Thinking Machines, LoRA Without Regret, swept the rate for each rank: with alpha 32 up to rank 512 high ranks
+  follow full fine-tuning. They disagree, hence an info of the preview set.
 
 ## What it does not flag
 - A learning rate of 1e-4 and above; preference training and reinforcement learning, whose rates are lower; an adapter
@@ -91,12 +92,12 @@ from loraplan.rule import Context, Evidence, Finding, rule
         Evidence(
             "alpha/r starves high ranks",
             "https://arxiv.org/abs/2312.03732",
-            "paper",
+            "paper, read in quotation",
         ),
         Evidence(
             "against: one alpha for all ranks",
             "https://thinkingmachines.ai/blog/lora/",
-            "article",
+            "article read",
         ),
     ),
 )

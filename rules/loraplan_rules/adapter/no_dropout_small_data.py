@@ -54,8 +54,10 @@ bf16: true
 - `epochs` (3): flagged from this many epochs on.
 
 ## Evidence
-- For: QLoRA used 0.1 and 0.05; LoRA Dropout (arXiv 2404.09610) shows gains where a model overfits.
-- Against: LIMA trained 15 epochs on 1,000 examples; the evidence is thin, hence an info of the preview set.
+- For: QLoRA's models have 0.1 and 0.05 (their cards); LoRA Dropout (arXiv 2404.09610, not re-read) shows gains where a
+  model overfits.
+- Against: LIMA trained 15 epochs on 1,000 examples, in full and with dropout on the residual (read in quotation); the
+  evidence is thin, hence an info of the preview set.
 
 ## What it does not flag
 - A data set of unknown size (the rule is skipped, and says so), reinforcement learning, runs with evaluation data, an
@@ -95,7 +97,7 @@ from loraplan.rule import Context, Evidence, Finding, rule
         Evidence(
             "gains where a model overfits",
             "https://arxiv.org/abs/2404.09610",
-            "abstract",
+            "not re-read",
         ),
     ),
 )

@@ -37,8 +37,8 @@ PEFT warns only when the model is built.
 No options.
 
 ## Evidence
-- peft 0.21.2 `utils/other.py` `get_pattern_key`, `tuners/lora/model.py`: "rank_pattern keys did not match any targeted
-  module and were ignored" (run); `^model.q` fits nothing either, since the expression is wrapped.
+- peft 0.21.2 `utils/other.py` `get_pattern_key`, `tuners/tuners_utils.py`: "rank_pattern keys did not match any
+  targeted module and were ignored" (run); `^model.q` fits nothing either, since the expression is wrapped.
 - `exclude_modules` as a list is silent where nothing is excluded, as a string it warns (run).
 
 ## What it does not flag
@@ -76,7 +76,7 @@ _FUSED = ("gate_up_proj", "experts", "down_proj", "up_proj", "gate_proj", "w1", 
     evidence=(
         Evidence(
             "keys did not match any targeted module",
-            "https://github.com/huggingface/peft/blob/main/src/peft/tuners/lora/model.py",
+            "https://github.com/huggingface/peft/blob/main/src/peft/tuners/tuners_utils.py",
             "peft 0.21.2, run",
         ),
     ),

@@ -53,8 +53,8 @@ bf16: true
 No options.
 
 ## Evidence
-- LoRA paper (arXiv 2106.09685), table 5: WikiSQL 71.4 against 73.7, MultiNLI 91.3 against 91.3 and 91.7: on the second
-  task there is no difference.
+- LoRA paper (arXiv 2106.09685), table 5: WikiSQL 71.4 for query and key, 73.7 for query and value or for all four;
+  MultiNLI 91.3, 91.3 and 91.7, so next to no difference on the second task.
 
 ## What it does not flag
 - Fused projections, which hold the value as well; targets with v, o or any MLP layer; targets that are not known.

@@ -98,9 +98,9 @@ bf16: true
 
 ## Evidence
 - Thinking Machines, LoRA Without Regret: attention-only against MLP-only, also on mixtures of experts and in RL.
-- QLoRA section 4: adapters on all linear layers are needed to match full fine-tuning; r from 8 to 256 makes no
-  difference there.
-- LoRA section 7.1: a very small rank is enough when more matrices are adapted.
+- QLoRA section 4: adapters on all linear layers are needed to match full fine-tuning; r makes no difference there.
+- LoRA section 7.1: more matrices at a smaller rank are better than one kind at a larger; section 7.2: a rank of 1 is
+  competitive for query and value together.
 - Against: where attention-only is a constraint (a server that loads no other adapters), more rank is all that is left.
 
 ## What it does not flag

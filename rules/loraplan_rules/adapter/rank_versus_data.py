@@ -57,9 +57,10 @@ bf16: true
 ## Evidence
 - Thinking Machines, LoRA Without Regret: ranks from 1 to 512 share the early curve and leave it where capacity is
   spent; reinforcement learning is as good at rank 1.
-- TRL's documentation: rank 256 for SFT after pre-training, 1 to 32 for reinforcement learning.
-- Against a bound: Biderman et al. 2024 needed 256 for code; QLoRA found the rank irrelevant from 8 to 256 with all
-  linear layers. The factor 20 and the range are judgements, hence an info of the preview set.
+- TRL, `docs/source/lora_without_regret.md`@01892a27: rank 256 for SFT at post-training scale, 1 to 32 for RL.
+- Against a bound: Biderman et al. 2024 needed 256 for code (section 4.1); QLoRA found the rank irrelevant with all
+  linear layers (section 4), which Biderman et al. put down to an alpha that did not grow with it. The factor 20 and
+  the range are judgements, hence an info of the preview set.
 
 ## What it does not flag
 - The published recipe of a constant alpha at a high rank (see ALP001); an adapter that is trained already; hand-rolled
@@ -97,7 +98,7 @@ from loraplan.rule import Context, Evidence, Finding, rule
         Evidence(
             "capacity and reinforcement learning",
             "https://thinkingmachines.ai/blog/lora/",
-            "article",
+            "article read",
         ),
         Evidence(
             "ranks by kind of training",

@@ -58,11 +58,12 @@ gradient_checkpointing: true
 - `max-given` (20): the upper end where the format gives the factor itself.
 
 ## Evidence
-- For `alpha = 2r`: Biderman et al. 2024 use it in every run (arXiv 2405.09673); 2410.21228 finds fewer intruder
-  dimensions with it; Unsloth and torchtune advise r or 2r.
-- Against any fixed ratio: the LoRA paper sets alpha to the first r tried and leaves it; QLoRA keeps 16 at r = 64
-  (0.25); Thinking Machines keep 32 for every rank from 1 to 512 and could not improve on it; TRL reproduces that with
-  r = 256 and alpha 16. The range is therefore wide, and that recipe is an info.
+- For `alpha = 2r`: Biderman et al. 2024 (arXiv 2405.09673v2) use it in their main runs (section 4.1) and find it best
+  at r = 256 (appendix B.2); 2410.21228 reports fewer intruder dimensions with it (read in quotation).
+- Against any fixed ratio: the LoRA paper sets alpha to the first r tried and leaves it (section 4.1, read in
+  quotation); QLoRA keeps 16 at r = 64 (0.25; its published models' cards); Thinking Machines keep 32 for
+  every rank from 1 to 512 and could not improve on it; TRL reproduces that with r = 256 and alpha 16
+  (`docs/source/lora_without_regret.md`@01892a27). The range is therefore wide, and that recipe is an info.
 - Of 466 public configs without rsLoRA none was outside 0.25 to 4 once framework defaults were filled in.
 
 ## What it does not flag
@@ -99,9 +100,11 @@ from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
             "https://github.com/huggingface/peft/blob/main/src/peft/tuners/lora/layer.py",
             "peft 0.21.2",
         ),
-        Evidence("alpha = 2r in every run", "https://arxiv.org/abs/2405.09673", "paper"),
+        Evidence("alpha = 2r in the main runs, best at r = 256", "https://arxiv.org/abs/2405.09673", "paper read"),
         Evidence("against a fixed ratio: alpha 16 at r 64", "https://arxiv.org/abs/2305.14314", "paper"),
-        Evidence("against a fixed ratio: alpha 32 at any rank", "https://thinkingmachines.ai/blog/lora/", "article"),
+        Evidence(
+            "against a fixed ratio: alpha 32 at any rank", "https://thinkingmachines.ai/blog/lora/", "article read"
+        ),
     ),
     options={"min": 0.25, "max": 4.0, "max-given": 20.0},
 )

@@ -55,7 +55,7 @@ No options.
 
 ## Evidence
 - peft 0.21.2 `tuners/tuners_utils.py`: `check_target_module_exists`, and the error when nothing matched (run).
-- A frequent report: LLaMA-Factory issues 43, 1785 and 4020, LMFlow 125.
+- A frequent report: LLaMA-Factory issues 181, 3597 and 4020, BLOOM-LORA 15, E4SRec 5.
 
 ## What it does not flag
 - Absent targets (PEFT's table for the architecture), and targets that reach parameters through `target_parameters`.

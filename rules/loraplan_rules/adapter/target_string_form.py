@@ -36,7 +36,7 @@ No options.
 - peft 0.21.2 `tuners/tuners_utils.py`: `match_target_against_key` is `re.fullmatch`; `"q_proj"`, `"q_proj,v_proj"`,
   `"all"` and `["all-linear"]` all raise (run).
 - trl 1.16.0 `trainer/model_config.py`: a list of one entry becomes that entry.
-- LLaMA-Factory ff6d4d1 `hparams/finetuning_args.py`: `lora_target` is split at commas, and only `all` has a meaning.
+- LLaMA-Factory 0.9.5 `hparams/finetuning_args.py`: `lora_target` is split at commas, and only `all` has a meaning.
 
 ## What it does not flag
 - Regular expressions, `all-linear`, and a full module path.
@@ -82,7 +82,7 @@ _WHOLE_NAMES = frozenset(("lm_head", "embed_out", "score", "classifier", "output
         Evidence(
             "only `all` has a meaning",
             "https://github.com/hiyouga/LLaMA-Factory/blob/main/src/llamafactory/hparams/finetuning_args.py",
-            "LLaMA-Factory ff6d4d1",
+            "LLaMA-Factory 0.9.5",
         ),
     ),
     suppresses=("TGT001", "TGT002"),

@@ -57,7 +57,8 @@ No options.
 ## Evidence
 - peft 0.21.2: "Model has `tie_word_embeddings=True` and a tied layer is part of the adapter, but `ensure_weight_tying`
   is not set to True" (run, for either name in either list).
-- peft issue 2777.
+- unsloth pull request 9331 measured it: on Qwen2.5-0.5B the merged checkpoint dropped the trained head; with
+  `ensure_weight_tying` it was kept. peft pull request 2803 (for issue 2777) introduced that option.
 
 ## What it does not flag
 - Unsloth, which drops the tied output module itself; frameworks with LoRA layers of their own; models whose
@@ -100,9 +101,9 @@ _EMBEDDINGS = frozenset(("embed_tokens", "lm_head"))
             "peft 0.21.2, run",
         ),
         Evidence(
-            "the report",
-            "https://github.com/huggingface/peft/issues/2777",
-            "issue thread",
+            "merging drops the trained head",
+            "https://github.com/unslothai/unsloth/pull/9331",
+            "pull request read",
         ),
     ),
 )

@@ -57,7 +57,9 @@ No options.
 ## Evidence
 - peft 0.21.2 on tiny models: Gemma 3 with two names puts half of its adapters into the tower, Qwen2.5-VL with
   all-linear about half (run).
-- Reports: peft issue 2615, sglang issue 11519.
+- Reports: Roblox/FAI-RL pull request 86 (names that fit the frozen tower too), vLLM issue 29639 (the server leaves
+  such adapters out; newer releases load them for some models), axolotl pull request 3500 (Gemma 3 loads whole "even for
+  text-only data").
 - axolotl 0.19.0 `utils/config/__init__.py`: `is_multimodal` holds for every model type of transformers'
   image-text-to-text mapping, and `loaders/model.py` then takes that class.
 
@@ -106,8 +108,8 @@ _TEXT = (
     reads=("adapter.target_modules", "adapter.exclude_modules", "model.name", "data.datasets", "data.packing"),
     needs=("arch",),
     evidence=(
-        Evidence("adapters in the vision tower", "https://github.com/huggingface/peft/issues/2615", "issue thread"),
-        Evidence("refused by a server", "https://github.com/sgl-project/sglang/issues/11519", "issue thread"),
+        Evidence("adapters in the vision tower", "https://github.com/Roblox/FAI-RL/pull/86", "pull request read"),
+        Evidence("left out by a server", "https://github.com/vllm-project/vllm/issues/29639", "issue read"),
     ),
     hand_rolled=False,
 )  # fmt: skip

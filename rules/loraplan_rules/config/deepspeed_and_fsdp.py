@@ -57,8 +57,8 @@ None.
 
 ## Evidence
 - transformers 5.23.0, `trainer.py`: "Using --fsdp xxx together with --deepspeed is not possible".
-- axolotl 067b021, `utils/schemas/validation.py` L1228; oumi, `training_config.py` L106; ms-swift 3602360,
-  `sft_args.py` L294.
+- axolotl 0.19.0, `utils/schemas/validation.py`: "deepspeed and fsdp cannot be used together"; oumi 0.9,
+  `core/configs/training_config.py`.
 
 ## What it does not flag
 Hand-rolled files, which may hold both sections and choose one at run time.
@@ -87,8 +87,8 @@ from loraplan.rule import Checked, Context, Evidence, Finding, rule
         ),
         Evidence(
             "axolotl raises when deepspeed and fsdp are both set",
-            "https://github.com/axolotl-ai-cloud/axolotl/blob/067b021/src/axolotl/utils/schemas/validation.py",
-            "source read at 067b021",
+            "https://github.com/axolotl-ai-cloud/axolotl/blob/main/src/axolotl/utils/schemas/validation.py",
+            "source read at 0.19.0",
         ),
     ),
     hand_rolled=False,

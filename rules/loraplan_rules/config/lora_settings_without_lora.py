@@ -50,7 +50,7 @@ None.
 
 ## Evidence
 - trl 1.16.0, `trainer/model_config.py`: `use_peft` is False by default and `get_peft_config` then returns None (run).
-- oumi, `core/configs/params/training_params.py`: `use_peft` is False by default; the `peft` section is not read
+- oumi 0.9, `core/configs/params/training_params.py`: `use_peft` is False by default; the `peft` section is not read
   without it.
 - LLaMA-Factory ff6d4d1, `hparams/finetuning_args.py`: LoRA options without `finetuning_type: lora` are refused in
   part.
@@ -90,7 +90,7 @@ _LISTED = 4
         Evidence(
             "oumi reads the peft section only with training.use_peft",
             "https://github.com/oumi-ai/oumi/blob/main/src/oumi/core/configs/params/training_params.py",
-            "source read",
+            "source read at 0.9",
         ),
     ),
     hand_rolled=False,

@@ -58,7 +58,7 @@ None.
 - transformers 5.23.0 and trl 1.16.0: `TrainingArguments(warmup_ratio=0.1)` and `SFTConfig(max_seq_length=512)` raise
   `TypeError` (run).
 - transformers 4.57.1, `training_args.py`: `warmup_ratio`, `group_by_length` and `overwrite_output_dir` are fields.
-- axolotl 067b021, `src/axolotl/utils/schemas/deprecated.py`.
+- axolotl 0.19.0, `utils/schemas/deprecated.py`.
 
 ## What it does not flag
 Nothing at warning or above while the version is unknown: the same file is right for an older version. Keys that are

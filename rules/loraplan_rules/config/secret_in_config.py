@@ -55,8 +55,9 @@ bf16: true
 None.
 
 ## Evidence
-- <https://huggingface.co/docs/hub/security-tokens>: user access tokens begin with `hf_`.
-- <https://docs.wandb.ai/guides/track/environment-variables>: `WANDB_API_KEY`.
+- <https://huggingface.co/docs/hub/security-tokens>: user access tokens; huggingface_hub 2.4.0, `hf_api.py`, writes them
+  as `hf_***`.
+- nemo-automodel 0.7.0, `components/launcher/skypilot/config.py`: the W&B key is read from `WANDB_API_KEY`.
 
 ## What it does not flag
 Placeholders (`hf_xxxxxxxx...`, fewer than ten different characters), references such as `${HF_TOKEN}`, and
@@ -83,9 +84,11 @@ from loraplan.rule import Checked, Context, Evidence, Finding, rule
     why="configs are committed and shared; whoever reads the token can use the account",
     reads=(),
     evidence=(
-        Evidence("user access tokens begin with hf_", "https://huggingface.co/docs/hub/security-tokens", "docs"),
+        Evidence("user access tokens", "https://huggingface.co/docs/hub/security-tokens", "docs"),
         Evidence(
-            "the W&B key belongs in WANDB_API_KEY", "https://docs.wandb.ai/guides/track/environment-variables", "docs"
+            "the W&B key is read from WANDB_API_KEY",
+            "https://github.com/NVIDIA-NeMo/Automodel/blob/main/nemo_automodel/components/launcher/skypilot/config.py",
+            "source read at 0.7.0",
         ),
     ),
     without_adapter=True,

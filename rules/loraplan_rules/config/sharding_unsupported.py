@@ -61,7 +61,8 @@ None.
 
 ## Evidence
 - LLaMA-Factory 0.9.5, `hparams/parser.py`: Unsloth and KTransformers are refused with ZeRO-3.
-- torchtune bd2a0fc, `recipes/lora_finetune_distributed.py`: tensor parallelism is refused in the LoRA recipe.
+- torchtune: tensor parallelism is in the full fine-tuning recipe only (pull request 2501; 2204, for LoRA, is open).
+  bd2a0fc, `recipes/lora_finetune_distributed.py`, refuses it (not re-read; 0.6.1 has no such key).
 
 ## What it does not flag
 DeepSpeed configs whose stage cannot be told from their name.
@@ -93,9 +94,9 @@ _WITHOUT_DEEPSPEED = ("use_galore", "use_apollo")
             "source read at 0.9.5",
         ),
         Evidence(
-            "tensor parallelism is refused in the LoRA recipe",
-            "https://github.com/pytorch/torchtune/blob/bd2a0fc/recipes/lora_finetune_distributed.py",
-            "source read at bd2a0fc",
+            "tensor parallelism is not in the LoRA recipe",
+            "https://github.com/meta-pytorch/torchtune/pull/2501",
+            "pull request read",
         ),
     ),
     hand_rolled=False,

@@ -56,7 +56,7 @@ None.
 ## Evidence
 - transformers 5.23.0, `hf_argparser.py`: unknown keys of a YAML or JSON file raise `ValueError`.
 - peft 0.21.2, `config.py`, `from_peft_type`: unexpected keyword arguments are dropped with a warning.
-- axolotl 067b021, `src/axolotl/utils/schemas/validation.py`: no `extra="forbid"`; unknown keys are ignored.
+- axolotl 0.19.0, `utils/schemas/`: `extra="forbid"` stands in `fp8.py` only; unknown keys elsewhere are ignored.
 
 ## What it does not flag
 Keys of hand-rolled files, whose schema nobody knows. Unknown keys that are null in a framework that ignores them:
@@ -93,8 +93,8 @@ _LISTED = 8
         ),
         Evidence(
             "axolotl ignores unknown keys",
-            "https://github.com/axolotl-ai-cloud/axolotl/blob/067b021/src/axolotl/utils/schemas/validation.py",
-            "source read at 067b021",
+            "https://github.com/axolotl-ai-cloud/axolotl/blob/main/src/axolotl/utils/schemas/config.py",
+            "source read at 0.19.0",
         ),
     ),
     without_adapter=True,

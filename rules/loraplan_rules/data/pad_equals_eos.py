@@ -65,7 +65,7 @@ None.
 
 ## Evidence
 - transformers 5.23.0, `data/data_collator.py`: labels[labels == pad_token_id] = -100.
-- <https://github.com/huggingface/transformers/issues/23530>: models that do not stop.
+- unsloth issue 416 (solved by another padding token) and trl pull request 3091: models that do not stop.
 
 ## What it does not flag
 TRL's own collators, which build labels before they pad, and scripts without that collator.
@@ -99,7 +99,7 @@ _COLLATOR = "DataCollatorForLanguageModeling("
         ),
         Evidence(
             "models that do not stop",
-            "https://github.com/huggingface/transformers/issues/23530",
+            "https://github.com/unslothai/unsloth/issues/416",
             "issue read",
         ),
     ),

@@ -55,7 +55,7 @@ max_grad_norm: 1.0
 
 ## Evidence
 - transformers 5.23.0, `training_args.py`: max_grad_norm is 1.0.
-- artidoro/qlora 7f4e95a, `qlora.py`: clips at 0.3.
+- artidoro/qlora, `qlora.py`@00e5ad2a: clips at 0.3.
 - torchtune 0.6.1, `recipes/lora_finetune_single_device.py`: clip_grad_norm is None.
 
 ## What it does not flag
@@ -87,8 +87,8 @@ from loraplan_rules.optimizers import adam_like
         ),
         Evidence(
             "clips at 0.3",
-            "https://github.com/artidoro/qlora/blob/7f4e95a/qlora.py",
-            "source read at 7f4e95a",
+            "https://github.com/artidoro/qlora/blob/main/qlora.py",
+            "source read at 00e5ad2a",
         ),
         Evidence(
             "clip_grad_norm is None",

@@ -57,9 +57,12 @@ bf16: true
 - `error` (0.1): above this, an error.
 
 ## Evidence
-- LoRA Learns Less and Forgets Less, <https://arxiv.org/abs/2405.09673>: sweeps from 1e-5 to 5e-4.
-- ssbuild/chatglm_finetuning issue 28: 5e-3 gives NaN. haotian-liu/LLaVA issues 918 and 1301: cured by 1e-4, and by
-  dividing by ten.
+- LoRA Learns Less and Forgets Less, <https://arxiv.org/abs/2405.09673>, section 4.7: sweep from 1e-5 to 5e-4, and
+  take the highest rate that is stable.
+- ssbuild/chatglm_finetuning issue 28: 5e-3 gives NaN. haotian-liu/LLaVA issues 1301 and 1375: losses that rose
+  were cured by a tenth of the rate (2e-5 instead of 2e-4 in 1375).
+- Against a lower warning: TRL's page on reward models advises about 1e-3 for adapters
+  (`docs/source/reward_trainer.md`@067322f8).
 - Of 316 public supervised LoRA configs in frameworks' own repositories one is above 1e-3.
 - Against a lower warning: torchtune's recipes for Qwen2 and Qwen2.5 of 0.5B and 1.5B use 2e-3
   (`recipes/configs/qwen2_5/0.5B_lora_single_device.yaml`@0.6.1), hence a note there.
@@ -91,9 +94,9 @@ _LARGE = 30_000_000_000
     why="published LoRA sweeps end at 5e-4; runs well above that diverge",
     reads=("optimizer.learning_rate", "optimizer.name"),
     evidence=(
-        Evidence("sweeps from 1e-5 to 5e-4", "https://arxiv.org/abs/2405.09673", "paper"),
+        Evidence("sweep from 1e-5 to 5e-4", "https://arxiv.org/abs/2405.09673", "paper read"),
         Evidence("NaN at 5e-3", "https://github.com/ssbuild/chatglm_finetuning/issues/28", "thread read"),
-        Evidence("cured by a lower rate", "https://github.com/haotian-liu/LLaVA/issues/918", "thread read"),
+        Evidence("cured by a lower rate", "https://github.com/haotian-liu/LLaVA/issues/1301", "thread read"),
     ),
     options={"note": 1e-3, "warning": 2e-3, "large": 5e-4, "error": 0.1},
 )

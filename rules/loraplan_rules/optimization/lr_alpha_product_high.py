@@ -54,7 +54,8 @@ output_dir: out
 
 ## Evidence
 - <https://thinkingmachines.ai/blog/lora/>: LoRA Without Regret: alpha and the rate together set the early step.
-- <https://arxiv.org/abs/2405.09673>: LoRA Learns Less and Forgets Less: rates up to 5e-4.
+- <https://arxiv.org/abs/2405.09673>: LoRA Learns Less and Forgets Less: rates up to 5e-4, and lower ones for r = 256
+  with alpha 512, which were unstable (appendix A).
 
 ## What it does not flag
 Optimizers on another scale, and formats that give the multiplier instead of alpha. The threshold is a judgement

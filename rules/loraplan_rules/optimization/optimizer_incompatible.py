@@ -60,7 +60,7 @@ None.
 - axolotl 0.19.0, `utils/schemas/validation.py`: rules for 8-bit optimizers, Muon and q_galore.
 - LLaMA-Factory 0.9.5, `hparams/finetuning_args.py`: LoRA with GaLore, APOLLO or BAdam is refused.
 - mlx-lm 0.32.2, `lora.py`: unknown optimizers raise in mlx-lm.
-- <https://github.com/huggingface/peft/blob/main/docs/source/accelerate/fsdp.md>: saving fails with paged_adamw_8bit
+- PEFT, `docs/source/accelerate/fsdp.md`@018ca9d6: saving fails with paged_adamw_8bit
   under FSDP.
 
 ## What it does not flag

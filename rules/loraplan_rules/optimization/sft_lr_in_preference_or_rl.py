@@ -58,8 +58,9 @@ bf16: true
 - `rl` (1e-4): above this, a warning for reinforcement learning.
 
 ## Evidence
-- TRL, `docs/source/peft_integration.md`: 5e-6 for DPO, 1e-5 for GRPO.
-- Unsloth's DPO notebooks: 5e-6.
+- TRL, `docs/source/peft_integration.md`@067322f8: 5e-6 for DPO, 1e-5 for GRPO; `lora_without_regret.md`@01892a27 has
+  5e-5 and 1e-5 for GRPO.
+- Unsloth's guide to LoRA hyperparameters: 5e-6 for DPO and GRPO.
 - Against a lower warning: of 36 public preference configs in frameworks' own repositories 11 are above 5e-5 (Firefly
   and axolotl use 2e-4 for DPO), hence a note there; torchtune's DPO recipes use 5e-4
   (`recipes/configs/llama3_1/8B_lora_dpo.yaml`@0.6.1), the end of that range.

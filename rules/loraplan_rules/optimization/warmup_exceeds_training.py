@@ -58,8 +58,8 @@ warmup_steps: 3
 
 ## Evidence
 - transformers 5.23.0, `optimization.py`: the rate is `peak * step / warmup_steps` during warm-up.
-- litgpt 2685705, `finetune/lora.py` L56; torchtune bd2a0fc, `recipes/configs/llama3_1/8B_qlora_single_device.yaml`:
-  100 steps.
+- litgpt 0.5.13, `finetune/lora.py`; torchtune 0.6.1, `recipes/configs/llama3_1/8B_qlora_single_device.yaml`: 100
+  steps.
 
 ## What it does not flag
 As more than a note: warm-up of 30 to 50 %, which litgpt's own Gemma recipe has (200 of 642 steps). Not at all:
@@ -102,8 +102,8 @@ from loraplan_rules.optimizers import TRANSFORMERS_SCHEDULES
         ),
         Evidence(
             "litgpt warms up for 100 steps by default",
-            "https://github.com/Lightning-AI/litgpt/blob/2685705/litgpt/finetune/lora.py",
-            "source read at 2685705",
+            "https://github.com/Lightning-AI/litgpt/blob/main/litgpt/finetune/lora.py",
+            "source read at 0.5.13",
         ),
     ),
     options={"share": 0.3, "most": 0.5},

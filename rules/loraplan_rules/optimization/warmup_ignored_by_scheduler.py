@@ -58,7 +58,7 @@ None.
 ## Evidence
 - transformers 5.23.0, `optimization.py` L1014: `get_scheduler("constant", ...)` returns before `num_warmup_steps` is
   looked at (run: the rate of step 0 is the peak).
-- artidoro/qlora 7f4e95a, `qlora.py` L177-209.
+- artidoro/qlora, `qlora.py`@00e5ad2a: `lr_scheduler_type` constant and `warmup_ratio` 0.03 in one class of arguments.
 
 ## What it does not flag
 Frameworks with schedules of their own that warm up whatever follows (torchtune, litgpt, ludwig, NeMo-Automodel, h2o
@@ -89,8 +89,8 @@ from loraplan_rules.optimizers import TRANSFORMERS_SCHEDULES
         ),
         Evidence(
             "QLoRA's script sets both",
-            "https://github.com/artidoro/qlora/blob/7f4e95a/qlora.py",
-            "source read at 7f4e95a",
+            "https://github.com/artidoro/qlora/blob/main/qlora.py",
+            "source read at 00e5ad2a",
         ),
     ),
     without_adapter=True,

@@ -55,7 +55,7 @@ None.
 
 ## Evidence
 - transformers 4.57.1, `training_args.py`, `get_warmup_steps`: the steps where positive, else the ratio.
-- axolotl 067b021, `utils/schemas/validation.py` L298: "warmup_steps and warmup_ratio are mutually exclusive".
+- axolotl 0.19.0, `utils/schemas/validation.py`: "warmup_steps and warmup_ratio are mutually exclusive".
 
 ## What it does not flag
 A zero beside a positive value.
@@ -85,8 +85,8 @@ from loraplan.rule import Checked, Context, Evidence, Finding, Fix, Remove, rule
         ),
         Evidence(
             "axolotl refuses both",
-            "https://github.com/axolotl-ai-cloud/axolotl/blob/067b021/src/axolotl/utils/schemas/validation.py",
-            "source read at 067b021",
+            "https://github.com/axolotl-ai-cloud/axolotl/blob/main/src/axolotl/utils/schemas/validation.py",
+            "source read at 0.19.0",
         ),
     ),
     without_adapter=True,

@@ -55,8 +55,9 @@ weight_decay: 0.0
 - `note` (0.01): above this a note, in preview.
 
 ## Evidence
-- artidoro/qlora 7f4e95a, `qlora.py`: weight_decay 0.0, "use lora dropout instead".
-- <https://docs.unsloth.ai/get-started/fine-tuning-llms-guide/lora-hyperparameters-guide>: 0.01 to 0.1.
+- artidoro/qlora, `qlora.py`@00e5ad2a: weight_decay 0.0, "use lora dropout instead".
+- Biderman et al., arXiv 2405.09673v2, appendix A: 0 in instruction fine-tuning.
+- <https://docs.unsloth.ai/get-started/fine-tuning-llms-guide/lora-hyperparameters-guide>: 0.01 to 0.1 (not re-read).
 
 ## What it does not flag
 Full fine-tuning, optimizers that are not on Adam's scale, and defaults.
@@ -82,13 +83,13 @@ from loraplan_rules.optimizers import adam_like
     evidence=(
         Evidence(
             'weight_decay 0.0, "use lora dropout instead"',
-            "https://github.com/artidoro/qlora/blob/7f4e95a/qlora.py",
-            "source read at 7f4e95a",
+            "https://github.com/artidoro/qlora/blob/main/qlora.py",
+            "source read at 00e5ad2a",
         ),
         Evidence(
             "0.01 to 0.1",
             "https://docs.unsloth.ai/get-started/fine-tuning-llms-guide/lora-hyperparameters-guide",
-            "docs",
+            "docs, not re-read",
         ),
     ),
     options={"max": 0.1, "note": 0.01},

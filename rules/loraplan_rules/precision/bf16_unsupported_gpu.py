@@ -54,10 +54,9 @@ output_dir: out
 None.
 
 ## Evidence
-- torch 2.13.0, `torch/cuda/__init__.py`: is_bf16_supported counts emulation.
+- torch 2.13.0, `torch/cuda/__init__.py`, `is_bf16_supported`: compute capability 8 and above, and by default emulation
+  on older cards.
 - axolotl 0.19.0, `utils/schemas/config.py`: check_bf16.
-- <https://docs.nvidia.com/cuda/cuda-c-programming-guide/#arithmetic-instructions>: bfloat16 arithmetic from compute
-  capability 8.0.
 
 ## What it does not flag
 Runs for which no card is named, cards that are not CUDA, and the compute dtype of quantized layers, which is
@@ -82,7 +81,7 @@ from loraplan.rule import Checked, Context, Evidence, Finding, Fix, Set, rule
     reads=("precision.bf16", "model.dtype"),
     evidence=(
         Evidence(
-            "is_bf16_supported counts emulation",
+            "capability 8 and above; is_bf16_supported counts emulation",
             "https://github.com/pytorch/pytorch/blob/main/torch/cuda/__init__.py",
             "source read at torch 2.13.0",
         ),
@@ -90,11 +89,6 @@ from loraplan.rule import Checked, Context, Evidence, Finding, Fix, Set, rule
             "check_bf16",
             "https://github.com/axolotl-ai-cloud/axolotl/blob/main/src/axolotl/utils/schemas/config.py",
             "source read at 0.19.0",
-        ),
-        Evidence(
-            "bfloat16 arithmetic from compute capability 8.0",
-            "https://docs.nvidia.com/cuda/cuda-c-programming-guide/#arithmetic-instructions",
-            "docs",
         ),
     ),
     needs=("gpu",),

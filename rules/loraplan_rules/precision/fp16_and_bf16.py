@@ -56,7 +56,7 @@ bf16: true
 None.
 
 ## Evidence
-- transformers 5.23.0, `training_args.py` L1784: `ValueError` (run).
+- transformers 5.23.0, `training_args.py`: "At most one of fp16 and bf16 can be True" (run).
 
 ## What it does not flag
 `bf16: auto` beside `fp16: true` (axolotl decides at run time), and defaults: TRL turns bf16 on by itself only where

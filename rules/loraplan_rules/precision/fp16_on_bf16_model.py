@@ -52,8 +52,10 @@ None.
 
 ## Evidence
 - <https://docs.pytorch.org/docs/stable/type_info.html>: the ranges of the two types.
-- <https://huggingface.co/Qwen/Qwen2.5-7B/blob/main/config.json>: torch_dtype is bfloat16 in Qwen2, Qwen3, Mistral,
-  Phi-3 and Llama 3.
+- `torch_dtype` is bfloat16 in the published `config.json` of each family, read in public copies: Qwen2-7B-Instruct and
+  Phi-3-mini (ThanatosShinji/onnx-tool `onnx_tool/llm.py`@c58db719), Llama-3.3-70B (ai-dynamo/aiconfigurator
+  `src/aiconfigurator/model_configs`@f577ab84), Qwen3-4B, -8B and -14B, Qwen3-30B-A3B, Mistral-7B-v0.1 and
+  Mixtral-8x7B-v0.1 (articles that quote the file).
 
 ## What it does not flag
 Models whose architecture is not known, families whose members differ (Gemma 2 was published in float32 and
@@ -93,9 +95,9 @@ def _published_in_bfloat16(arch: ArchSpec) -> bool:
             "docs",
         ),
         Evidence(
-            "torch_dtype is bfloat16 in Qwen2, Qwen3, Mistral, Phi-3 and Llama 3",
-            "https://huggingface.co/Qwen/Qwen2.5-7B/blob/main/config.json",
-            "published configs",
+            "torch_dtype is bfloat16 in Llama 3.3; the page names the copies for the other families",
+            "https://github.com/ai-dynamo/aiconfigurator/tree/main/src/aiconfigurator/model_configs",
+            "published configs, read in copies",
         ),
     ),
     without_adapter=True,

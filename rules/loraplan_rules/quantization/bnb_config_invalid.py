@@ -67,7 +67,7 @@ None.
 
 ## Evidence
 - transformers 5.23.0, `utils/quantization_config.py`, `BitsAndBytesConfig.__init__` and `post_init` (run).
-- trl 1.16.0, `trainer/model_config.py`; unsloth 015bdef, `models/loader.py` L1314: both refuse 4 and 8 bits together.
+- trl 1.16.0, `trainer/model_config.py`; unsloth 2026.10.9, `models/loader.py`: both refuse 4 and 8 bits together.
 
 ## What it does not flag
 `bf16` and integers in hand-rolled files and in frameworks that translate dtype names themselves (oumi, ludwig): their

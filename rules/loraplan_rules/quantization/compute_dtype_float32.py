@@ -5,8 +5,8 @@ Reports a 4-bit bitsandbytes model whose compute dtype is float32, written or by
 
 ## Why is this bad?
 Every 4-bit layer dequantizes to float32 and multiplies there, without the 16-bit tensor cores: on an A100 that is
-19.5 TFLOP/s (156 with TF32) instead of 312. bitsandbytes warns about "slow inference or training speed", once, in the
-middle of the log.
+19.5 TFLOP/s (156 with TF32) instead of 312. Nothing says so: bitsandbytes takes the compute dtype that transformers
+hands over, without a warning.
 
 ## Example
 ```python train.py
@@ -64,10 +64,12 @@ None.
 
 ## Evidence
 - transformers 5.23.0, `utils/quantization_config.py`: `bnb_4bit_compute_dtype=None` means float32 (run).
-- bitsandbytes 95f9af3, `nn/modules.py` L590: the warning.
+- bitsandbytes 0.50.0, `nn/modules.py`, `Linear4bit`: a compute dtype that is handed over is kept
+  (`compute_type_is_set`), and transformers always hands one over. So since 0.47.0; up to 0.46.1 the layer took the
+  dtype of bfloat16 inputs itself, and for float16 warned of "slow inference or training speed".
 - trl 1.16.0, `trainer/utils.py`, `get_quantization_config`: the compute dtype is the model's `dtype`, float32 unless
   written.
-- NVIDIA A100 data sheet: the throughputs.
+- NVIDIA A100 data sheet: the throughputs (not re-read; tables by others agree).
 
 ## What it does not flag
 Runs in float32, where nothing is lost, and models that are not quantized. Of hand-rolled files only sections with
@@ -102,9 +104,9 @@ from loraplan.rule import Checked, Context, Evidence, Finding, Fix, Set, rule
             "run with transformers 5.23.0",
         ),
         Evidence(
-            "bitsandbytes warns about slow training speed",
-            "https://github.com/bitsandbytes-foundation/bitsandbytes/blob/95f9af3/bitsandbytes/nn/modules.py",
-            "source read at 95f9af3",
+            "bitsandbytes keeps the compute dtype it is given",
+            "https://github.com/bitsandbytes-foundation/bitsandbytes/blob/main/bitsandbytes/nn/modules.py",
+            "source read at 0.50.0, 0.47.0 and 0.46.1",
         ),
     ),
 )

@@ -65,9 +65,8 @@ trainer = SFTTrainer(model=model, args=args, peft_config=peft_config, train_data
 None.
 
 ## Evidence
-- bitsandbytes, <https://huggingface.co/docs/transformers/quantization/bitsandbytes>: bfloat16 is recommended as
-  compute dtype where the card has it.
-- CUDA programming guide, arithmetic instructions by compute capability: bfloat16 from 8.0.
+- bitsandbytes, `docs/source/fsdp_qlora.md`@1128e99d: bfloat16 is recommended as compute dtype where the card has it.
+- torch 2.13.0, `torch/cuda/__init__.py`, `is_bf16_supported`: bfloat16 from compute capability 8.
 
 ## What it does not flag
 A compute dtype that the framework fixes itself (h2o LLM Studio, autotrain: float16), since no key changes it, and
@@ -92,13 +91,13 @@ from loraplan.rule import Checked, Context, Evidence, Finding, Fix, Set, rule
     evidence=(
         Evidence(
             "bfloat16 recommended as compute dtype",
-            "https://huggingface.co/docs/transformers/quantization/bitsandbytes",
+            "https://huggingface.co/docs/bitsandbytes/fsdp_qlora",
             "docs",
         ),
         Evidence(
-            "bfloat16 arithmetic from compute capability 8.0",
-            "https://docs.nvidia.com/cuda/cuda-c-programming-guide/#arithmetic-instructions",
-            "docs",
+            "bfloat16 from compute capability 8",
+            "https://github.com/pytorch/pytorch/blob/main/torch/cuda/__init__.py",
+            "source read at torch 2.13.0",
         ),
     ),
 )

@@ -67,7 +67,9 @@ None.
 
 ## Evidence
 - transformers 5.23.0, `utils/quantization_config.py`: `bnb_4bit_quant_type="fp4"` by default (run).
-- QLoRA, <https://arxiv.org/abs/2305.14314>, tables 2 to 4 and figure 3.
+- QLoRA, <https://arxiv.org/abs/2305.14314>: mean perplexity 27.41 against 29.48 and 31.07 (table 2), zero-shot accuracy
+  (figure 3), and MMLU after fine-tuning, where FP4 is one point behind bfloat16 and NF4 is not (table 4).
+- Against: on GLUE and Super-NaturalInstructions both match 16 bits (table 3).
 
 ## What it does not flag
 Frameworks that ask for NF4 themselves: TRL's command line, LLaMA-Factory, axolotl, ms-swift, ludwig. In hand-rolled
@@ -96,7 +98,7 @@ from loraplan.rule import Checked, Context, Evidence, Finding, Fix, Set, rule
             "https://github.com/huggingface/transformers/blob/main/src/transformers/utils/quantization_config.py",
             "run with transformers 5.23.0",
         ),
-        Evidence("NF4 beats FP4 in perplexity and on MMLU", "https://arxiv.org/abs/2305.14314", "paper"),
+        Evidence("NF4 beats FP4 in perplexity and on MMLU", "https://arxiv.org/abs/2305.14314", "paper read"),
     ),
 )
 def check(plan: Plan, ctx: Context) -> Checked:

@@ -58,8 +58,9 @@ fsdp: full_shard auto_wrap
 None.
 
 ## Evidence
-- <https://huggingface.co/docs/bitsandbytes/fsdp_qlora>: FSDP-QLoRA: quant storage must match the other weights.
-- <https://huggingface.co/docs/peft/accelerate/fsdp>: the same in PEFT's guide.
+- bitsandbytes, `docs/source/fsdp_qlora.md`@1128e99d: FSDP shards floats only and wraps what has one dtype, so the
+  storage must match the other weights; otherwise each layer is wrapped by itself.
+- PEFT, `docs/source/accelerate/fsdp.md`@018ca9d6: the model's `dtype` is that of the storage.
 - transformers 5.23.0, `utils/quantization_config.py`: bnb_4bit_quant_storage is uint8 where not written.
 
 ## What it does not flag

@@ -49,7 +49,8 @@ None.
 
 ## Evidence
 - transformers 5.23.0, `trainer_utils.py`, `validate_quantization_for_training`.
-- axolotl 067b021, `utils/schemas/peft.py` L185 and L217-223; LLaMA-Factory ff6d4d1, `hparams/parser.py` L237.
+- axolotl 0.19.0, `utils/schemas/peft.py`, `validate_adapter` and `validate_qlora`; LLaMA-Factory 0.9.5,
+  `hparams/parser.py`: "Quantization is only compatible with the LoRA or OFT method".
 
 ## What it does not flag
 Quantization that the framework applies only together with the adapter (autotrain, oumi), a base whose checkpoint is
@@ -84,8 +85,8 @@ _BITS = ("quantization.load_in_4bit", "quantization.load_in_8bit", "quantization
         ),
         Evidence(
             "axolotl's rules for load_in_4bit, load_in_8bit and adapter: qlora",
-            "https://github.com/axolotl-ai-cloud/axolotl/blob/067b021/src/axolotl/utils/schemas/peft.py",
-            "source read at 067b021",
+            "https://github.com/axolotl-ai-cloud/axolotl/blob/main/src/axolotl/utils/schemas/peft.py",
+            "source read at 0.19.0",
         ),
     ),
     hand_rolled=False,

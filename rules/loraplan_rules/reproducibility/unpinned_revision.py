@@ -53,7 +53,8 @@ model_revision: 0123456789abcdef0123456789abcdef01234567
 None.
 
 ## Evidence
-- <https://huggingface.co/docs/transformers/main_classes/model>: revision: pinning a version of a model.
+- transformers 5.23.0, `modeling_utils.py`, `from_pretrained`: `revision` is "main" by default, and may be a branch, a
+  tag or a commit.
 
 ## What it does not flag
 Local paths, formats without a key for the revision, and hand-rolled files. More than half of the frameworks' own
@@ -81,8 +82,8 @@ _WITH_KEY = frozenset(("trl", "axolotl", "llamafactory", "ms-swift", "oumi", "op
     evidence=(
         Evidence(
             "revision: pinning a version of a model",
-            "https://huggingface.co/docs/transformers/main_classes/model",
-            "docs",
+            "https://github.com/huggingface/transformers/blob/main/src/transformers/modeling_utils.py",
+            "source read at transformers 5.23.0",
         ),
     ),
     preview=True,

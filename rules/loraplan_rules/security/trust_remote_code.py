@@ -55,8 +55,8 @@ model_revision: 0123456789abcdef0123456789abcdef01234567
 None.
 
 ## Evidence
-- <https://huggingface.co/docs/transformers/custom_models>: custom models: pass a revision to be sure the code does
-  not change.
+- transformers 5.23.0, `dynamic_module_utils.py`: where a file of code is new, "make sure to double-check they do not
+  contain any added malicious code. To avoid downloading new versions of the code file, you can pin a revision."
 
 ## What it does not flag
 Defaults, local paths, and models with a pinned revision. Frameworks' own examples set the switch: xtuner in every
@@ -82,9 +82,9 @@ from loraplan_rules.remote import REMOTE_CODE
     reads=("model.trust_remote_code", "model.name", "model.revision"),
     evidence=(
         Evidence(
-            "custom models: pass a revision to be sure the code does not change",
-            "https://huggingface.co/docs/transformers/custom_models",
-            "docs",
+            "you can pin a revision",
+            "https://github.com/huggingface/transformers/blob/main/src/transformers/dynamic_module_utils.py",
+            "source read at transformers 5.23.0",
         ),
     ),
     without_adapter=True,

@@ -14,6 +14,7 @@ from loraplan.formats.reading import Reading
 from loraplan.formats.targets import STRING_TARGETS, trained
 from loraplan.plan import Plan
 from loraplan.rule import Skip
+from loraplan_rules.precision.fp16_on_bf16_model import _published_in_bfloat16
 from seeded.fault import Except
 
 
@@ -104,7 +105,7 @@ CASTS = formats(
 )  # fmt: skip
 NOT_BFLOAT16_MODEL = Except(
     "the model was not published in bfloat16 alone, as far as is known",
-    lambda _, reading: (arch := arch_of(reading)) is None or arch.dtype != "bfloat16",
+    lambda _, reading: (arch := arch_of(reading)) is None or not _published_in_bfloat16(arch),
 )
 FUSED_EXPERTS = Except(
     "the MLP is experts that no target reaches",

@@ -98,6 +98,8 @@ def _spelled(reading: Reading, value: Any) -> str:
     if isinstance(value, tuple):
         inner = ", ".join(_spelled(reading, item) for item in value)
         return f"[{inner}]"
+    if isinstance(value, dict):
+        return json.dumps(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):

@@ -59,8 +59,8 @@ No options.
 - Resized embeddings have `requires_grad` False under LoRA; PEFT saves them, and does not train them (peft 0.21.2
   `utils/save_and_load.py`, run).
 - axolotl 0.19.0 `loaders/utils.py`: "`lora_modules_to_save` not properly set when adding new tokens".
-- LLaMA-Factory `hparams/parser.py`, `model/model_utils/embedding.py`: "Cannot resize embedding layers of a quantized
-  model"; `model/adapter.py` adds the embeddings itself where `additional_target` is absent.
+- LLaMA-Factory 0.9.5 `hparams/parser.py`, `model/model_utils/embedding.py`: "Cannot resize embedding layers of a
+  quantized model"; `model/adapter.py` adds the embeddings itself where `additional_target` is absent.
 
 ## What it does not flag
 - axolotl's `special_tokens` (which mostly name tokens that the tokenizer has) and its rounding of the vocabulary; a pad
@@ -110,7 +110,7 @@ _HAVE_CHATML = ("qwen", "yi-", "internlm", "hermes", "dolphin", "chatml", "smoll
         Evidence(
             "Cannot resize embedding layers of a quantized model",
             "https://github.com/hiyouga/LLaMA-Factory/blob/main/src/llamafactory/hparams/parser.py",
-            "read",
+            "source read at 0.9.5",
         ),
         Evidence(
             "a report",

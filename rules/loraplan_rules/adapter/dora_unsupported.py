@@ -58,8 +58,8 @@ No options.
 ## Evidence
 - peft 0.21.2: `ParamWrapper` (run), `tuners/lora/config.py` for Megatron, and `gptq.py`, `awq.py`, `aqlm.py`,
   `eetq.py`: "does not support DoRA yet".
-- LLaMA-Factory `model/adapter.py`: "DoRA is not compatible with PTQ-quantized models".
-- PEFT's documentation, caveats of DoRA.
+- LLaMA-Factory 0.9.5 `model/adapter.py`: "DoRA is not compatible with PTQ-quantized models".
+- PEFT, `docs/source/developer_guides/lora.md`@00336949, caveats of DoRA: embedding, linear and Conv2d layers only.
 
 ## What it does not flag
 - bitsandbytes and HQQ, which PEFT supports; `lora_bias` (BIA003); experts that PEFT turns into parameters itself
@@ -104,7 +104,7 @@ _WITHOUT = frozenset(("gptq", "awq", "aqlm", "eetq"))
         Evidence(
             "not compatible with PTQ-quantized models",
             "https://github.com/hiyouga/LLaMA-Factory/blob/main/src/llamafactory/model/adapter.py",
-            "read",
+            "source read at 0.9.5",
         ),
         Evidence(
             "caveats",

@@ -37,7 +37,8 @@ s). Unsloth skips its fused LoRA kernels with trained biases, and did so with dr
 No options.
 
 ## Evidence
-- PEFT's documentation of DoRA, on `lora_dropout=0` and caching.
+- PEFT, `docs/source/developer_guides/lora.md`@00336949: DoRA is faster and smaller where dropout is 0 (279 s instead of
+  360 in its example).
 - unsloth 2026.10.9 `models/llama.py`: kernels skipped for bias; dropout is fused (`kernels/fast_lora.py`). unsloth
   2025.12.10 still printed "Dropout = 0 is supported for fast patching".
 

@@ -89,7 +89,7 @@ from loraplan.rule import Change, Context, Evidence, Finding, Fix, Set, rule
         Evidence(
             "attention-only r = 256 below MLP-only r = 128 at equal size",
             "https://thinkingmachines.ai/blog/lora/",
-            "article",
+            "article read",
         ),
         Evidence("all linear layers needed, r without effect", "https://arxiv.org/abs/2305.14314", "paper, section 4"),
         Evidence(

@@ -63,7 +63,7 @@ No options.
 ## Evidence
 - peft 0.21.2 `tuners/lora/layer.py`: PiSSA and CorDA raise on weights that are not float32, float16 or bfloat16; OLoRA
   dequantizes bitsandbytes weights; `tuners/lora/config.py` on `init_lora_weights`.
-- LLaMA-Factory `hparams/finetuning_args.py` and `hparams/parser.py`: the errors.
+- LLaMA-Factory 0.9.5 `hparams/finetuning_args.py` and `hparams/parser.py`: the errors.
 
 ## What it does not flag
 - Plain fine-tuning, where whoever writes the initialisation means it (ludwig's own examples do): an info.
@@ -110,7 +110,7 @@ _NO_REFERENCE = frozenset(("ppo", "kto", "dpo"))
         Evidence(
             "only without a reference model",
             "https://github.com/hiyouga/LLaMA-Factory/blob/main/src/llamafactory/hparams/finetuning_args.py",
-            "read",
+            "source read at 0.9.5",
         ),
     ),
 )

@@ -37,7 +37,7 @@ No options.
 
 ## Evidence
 - peft 0.21.2: `layers_to_transform=[0, 7]` and `[-1, 0]` on two layers are silent, `[7]` raises (run).
-- mlx-lm `lora.py`: "Requested to train N layers but the model only has M".
+- mlx-lm 0.32.2 `lora.py`: "Requested to train N layers but the model only has M".
 
 ## What it does not flag
 - Vision towers with more layers than the text model: an index that they have is not out of range.
@@ -74,7 +74,7 @@ from loraplan_rules.keys import entry
         Evidence(
             "Requested to train more layers than the model has",
             "https://github.com/ml-explore/mlx-lm/blob/main/mlx_lm/lora.py",
-            "read",
+            "source read at 0.32.2",
         ),
     ),
     suppresses=("TGT001",),

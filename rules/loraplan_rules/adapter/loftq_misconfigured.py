@@ -37,8 +37,9 @@ the adapter makes up for the error; on a base that is quantized already there is
 No options.
 
 ## Evidence
-- peft 0.21.2 `tuners/lora/config.py` `__post_init__` (the warning: run); its documentation: the base model must not be
-  quantized when it is loaded.
+- peft 0.21.2 `tuners/lora/config.py` `__post_init__` (the warning: run).
+- PEFT, `docs/source/developer_guides/quantization.md`@007b249c: LoftQ does not require the base to be quantized when it
+  is loaded; its example loads it whole.
 
 ## What it does not flag
 - Unsloth, which fills in the configuration; an adapter that is trained already.

@@ -135,7 +135,7 @@ _SAME = ("target_modules", "target_parameters", "exclude_modules", "layers_to_tr
         Evidence(
             "attention-only r = 256 below MLP-only r = 128 at equal size",
             "https://thinkingmachines.ai/blog/lora/",
-            "article",
+            "article read",
         ),
         Evidence("all linear layers needed, r without effect", "https://arxiv.org/abs/2305.14314", "paper, section 4"),
         Evidence("small ranks suffice with more matrices", "https://arxiv.org/abs/2106.09685", "paper, section 7.1"),

@@ -52,7 +52,7 @@ None.
 - trl 1.16.0, `trainer/model_config.py`: `use_peft` is False by default and `get_peft_config` then returns None (run).
 - oumi 0.9, `core/configs/params/training_params.py`: `use_peft` is False by default; the `peft` section is not read
   without it.
-- LLaMA-Factory ff6d4d1, `hparams/finetuning_args.py`: LoRA options without `finetuning_type: lora` are refused in
+- LLaMA-Factory 0.9.5, `hparams/finetuning_args.py`: LoRA options without `finetuning_type: lora` are refused in
   part.
 
 ## What it does not flag

@@ -51,7 +51,7 @@ output_dir: out
 None.
 
 ## Evidence
-- <https://docs.pytorch.org/docs/stable/type_info.html>: the ranges of the two types.
+- torch 2.13.0, `torch.finfo`: 65,504 and 3.39e38 (run).
 - `torch_dtype` is bfloat16 in the published `config.json` of each family, read in public copies: Qwen2-7B-Instruct and
   Phi-3-mini (ThanatosShinji/onnx-tool `onnx_tool/llm.py`@c58db719), Llama-3.3-70B (ai-dynamo/aiconfigurator
   `src/aiconfigurator/model_configs`@f577ab84), Qwen3-4B, -8B and -14B, Qwen3-30B-A3B, Mistral-7B-v0.1 and
@@ -92,7 +92,7 @@ def _published_in_bfloat16(arch: ArchSpec) -> bool:
         Evidence(
             "the ranges of the two types",
             "https://docs.pytorch.org/docs/stable/type_info.html",
-            "docs",
+            "run with torch 2.13.0",
         ),
         Evidence(
             "torch_dtype is bfloat16 in Llama 3.3; the page names the copies for the other families",

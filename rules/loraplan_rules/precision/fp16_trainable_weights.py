@@ -56,8 +56,8 @@ lora_modules_to_save:
 None.
 
 ## Evidence
-- <https://huggingface.co/docs/peft/developer_guides/troubleshooting>: ValueError: Attempting to unscale FP16
-  gradients.
+- PEFT, `docs/source/developer_guides/troubleshooting.md`@039d3a26: "ValueError: Attempting to unscale FP16 gradients";
+  trainable weights should never use fp16.
 - peft 0.21.2, `tuners/tuners_utils.py`: modules_to_save copies keep their dtype.
 
 ## What it does not flag

@@ -79,7 +79,8 @@ dtype: bf16
 None.
 
 ## Evidence
-- torchtune 0.6.1, `recipes/lora_finetune_single_device.py` L128-133; the same check stands at bd2a0fc, L144.
+- torchtune 0.6.1, `recipes/lora_finetune_single_device.py` L128-133; `recipes/lora_finetune_distributed.py`@00360f72
+  has the same check.
 
 ## What it does not flag
 Other frameworks, which scale the loss.
@@ -106,7 +107,7 @@ _HALF = ("float16", "fp16", "half")
         Evidence(
             "fp16 precision is not supported in this recipe",
             "https://github.com/pytorch/torchtune/blob/v0.6.1/recipes/lora_finetune_single_device.py",
-            "source read at 0.6.1 and bd2a0fc",
+            "source read at 0.6.1",
         ),
     ),
     without_adapter=True,

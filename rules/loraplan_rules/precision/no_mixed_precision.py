@@ -58,7 +58,8 @@ None.
 - LLaMA-Factory 0.9.5, `hparams/parser.py`: "We recommend enable mixed precision training.".
 - axolotl 0.19.0, `utils/config/__init__.py` (resolve_dtype): without bf16 and fp16 the base is loaded in float32.
 - transformers 5.23.0, `training_args.py`: bf16 and fp16 are False by default.
-- <https://www.nvidia.com/en-us/data-center/a100/>: A100: float32 19.5, TF32 156, bfloat16 312 TFLOPS.
+- <https://www.nvidia.com/en-us/data-center/a100/>: A100: float32 19.5, TF32 156, bfloat16 312 TFLOPS (not
+  re-read; tables by others agree).
 
 ## What it does not flag
 TRL, which turns bf16 on itself, files without a word about dtypes (transformers 5 loads the model in the dtype of

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +44,22 @@ def attach(model: Any, plan: Plan, lora: Any) -> Any:
     return adapted
 
 
+def differences(model: Any, plan: Plan) -> list[str]:
+    """Fields of the Plan that a continued adapter's own settings differ from: its own stand."""
+    own = model.peft_config["default"]
+    wanted = arguments.lora(plan) or {}
+    found = []
+    for name, argument in arguments.lora_names().items():
+        if argument not in wanted or argument == "target_modules":  # those are saved as PEFT resolved them
+            continue
+        value, actual = wanted[argument], getattr(own, argument, None)
+        if isinstance(value, list):
+            value, actual = sorted(value), sorted(actual or ())
+        if value != actual:
+            found.append(f"{name} {value!r} has no effect: the adapter that is continued has {actual!r}")
+    return found
+
+
 def _loftq(model: Any, plan: Plan) -> None:
     """Adapter factors that make up for the quantization's error; reads the unquantized weights again."""
     from peft import replace_lora_weights_loftq
@@ -73,10 +88,7 @@ def save(model: Any, directory: Path, initial: Path | None) -> None:
     keywords: dict[str, Any] = {"selected_adapters": ["default"]}
     if initial is not None:
         keywords["path_initial_model_for_weight_conversion"] = str(initial)
-    with warnings.catch_warnings():
-        # PEFT loads the initial adapter beside the trained one to subtract it, and warns of having two.
-        warnings.filterwarnings("ignore", message=".*changes the base weights", category=UserWarning)
-        model.save_pretrained(str(directory), **keywords)
+    model.save_pretrained(str(directory), **keywords)
 
 
 def modules(model: Any) -> int:

@@ -194,6 +194,11 @@ def model(plan: Plan) -> dict[str, Any]:
     return arguments
 
 
+def lora_names() -> dict[str, str]:
+    """The argument of LoraConfig that a field becomes."""
+    return {name: argument for name, (argument, _) in _LORA.items()}
+
+
 def argument_names() -> dict[str, str]:
     """The training argument that a field becomes, where the library has a default for it."""
     return {**_PLAIN, "optimizer.name": "optim", "schedule.warmup_steps": "warmup_steps"}

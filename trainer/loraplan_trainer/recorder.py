@@ -31,6 +31,8 @@ class Recorder(TrainerCallback):
         self.checkpoint: int | None = None
         """The step of the newest whole checkpoint."""
         self.stopped_by_signal = False
+        self.epochs = 1.0
+        """Epochs in what transformers takes for one: all of a stream."""
         self._any_process: Callable[[bool], bool] = lambda flag: flag
         self._begun = self._logged = time.monotonic()
         self._first_step = 0
@@ -89,7 +91,7 @@ class Recorder(TrainerCallback):
             Step(
                 step=state.global_step,
                 steps=state.max_steps if known else None,
-                epoch=state.epoch,
+                epoch=None if state.epoch is None else state.epoch * self.epochs,
                 loss=logs["loss"],
                 lr=logs["learning_rate"],
                 grad_norm=logs.get("grad_norm"),

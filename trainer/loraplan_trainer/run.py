@@ -258,6 +258,9 @@ def _quiet_libraries() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
+        # PEFT of what it does as it should: saves embeddings that grew, loads the initial adapter to subtract it.
+        warnings.filterwarnings("ignore", message="Setting `save_embedding_layers` to `True`")
+        warnings.filterwarnings("ignore", message=".*changes the base weights")
         yield
 
 

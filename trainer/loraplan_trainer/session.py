@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from transformers import set_seed
+from transformers import IntervalStrategy, set_seed
 from trl import DPOConfig, SFTConfig
 
 from loraplan.plan import get, ordered_names
 from loraplan_trainer import adapter, arguments, checkpoints, sample
 from loraplan_trainer.data.build import Prepared, prepare
-from loraplan_trainer.events import Event, PlanField
+from loraplan_trainer.events import Event, PlanField, Warned
 from loraplan_trainer.failure import CannotRun
 from loraplan_trainer.memory import Meter
 from loraplan_trainer.merge import merge
@@ -78,12 +78,18 @@ class Session:
         return made
 
     def _bound_stream(self) -> None:
-        """Streamed data have no length: the number of steps follows from the rows that were counted."""
-        if self._arguments.max_steps > 0:
-            return
-        if self._plan.data.packing:
-            raise CannotRun("packed, streamed data have no known number of steps; set schedule.max_steps")
-        self._arguments.max_steps = _steps_of(self._arguments, self._data.rows, self._situation.processes)
+        """Streamed data have no length: steps, and what is done every epoch, follow from the rows that were counted."""
+        made = self._arguments
+        if made.max_steps <= 0:
+            if self._plan.data.packing:
+                raise CannotRun("packed, streamed data have no known number of steps; set schedule.max_steps")
+            made.max_steps = _steps_of(made, self._data.rows, self._situation.processes, made.num_train_epochs)
+        epoch = _steps_of(made, self._data.rows, self._situation.processes, 1)
+        self.recorder.epochs = made.max_steps / epoch
+        if made.save_strategy == IntervalStrategy.EPOCH:
+            made.save_strategy, made.save_steps = IntervalStrategy.STEPS, epoch
+        if made.eval_strategy == IntervalStrategy.EPOCH:
+            made.eval_strategy, made.eval_steps = IntervalStrategy.STEPS, epoch
 
     def _make_trainer(self, model: Any, lora: Any) -> Any:
         plan = self._plan
@@ -99,17 +105,24 @@ class Session:
             if plan.method == "dpo":
                 # A fresh adapter is given as its config: the reference is then the model without it, no second copy.
                 if lora is not None and not fresh:
-                    model = adapter.attach(model, plan, lora)
+                    model = self._attach(model, lora)
                 trainer: Any = WatchedDPO(model=model, peft_config=lora if fresh else None, **keywords)
             else:
                 if lora is not None:
-                    model = adapter.attach(model, plan, lora)
+                    model = self._attach(model, lora)
                     if arguments.needs_initial_adapter(plan) and fresh and self._owner.main:
                         adapter.save_initial(model, self._initial)
                 trainer = WatchedSFT(model=model, **keywords)
         except (ValueError, TypeError, NotImplementedError, ImportError) as error:
             raise CannotRun(f"TRL refuses the run: {error}") from error
         return trainer
+
+    def _attach(self, model: Any, lora: Any) -> Any:
+        adapted = adapter.attach(model, self._plan, lora)
+        if self._plan.adapter.resume_from is not None:
+            for text in adapter.differences(adapted, self._plan):
+                self._report(Warned(text=text))
+        return adapted
 
     @property
     def _initial(self) -> Path:
@@ -181,11 +194,11 @@ class Session:
         )
 
 
-def _steps_of(made: Any, rows: int, processes: int) -> int:
-    """Optimizer steps of a run over streamed data, counted as transformers counts those of a data set in memory."""
+def _steps_of(made: Any, rows: int, processes: int, epochs: float) -> int:
+    """Optimizer steps of so many epochs of streamed data, as transformers counts those of data in memory."""
     batches = math.ceil(rows / (int(made.per_device_train_batch_size) * processes))
     each = max(math.ceil(batches / int(made.gradient_accumulation_steps)), 1)
-    return math.ceil(float(made.num_train_epochs) * each)
+    return math.ceil(epochs * each)
 
 
 def _unset(plan: Any, given: dict[str, Any], effective: Any) -> Iterator[PlanField]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -88,10 +88,10 @@ class _Preparation:
         size = sum(file.stat().st_size for source in sources if source.kind != "hub" for file in files(source))
         return size > _free_memory() / 2
 
-    def _tally(self, role: Role) -> Tally:
+    def _tally(self, role: Role, report: Report | None = None) -> Tally:
         data = self._plan.data
         cuts = not data.packing or PACKING.get(data.packing_strategy or "bfd") == "bfd"
-        return Tally(role, data.max_length, cuts=cuts)
+        return Tally(role, data.max_length, report or self._report, cuts=cuts)
 
     def examples(self, source: DataSource, tally: Tally, *, stream: bool = False) -> Iterator[tuple[Row, Example]]:
         """The good rows of a source as examples; broken ones are counted. Raises CannotRun."""
@@ -99,7 +99,7 @@ class _Preparation:
         cap = self._plan.data.max_samples if source.role == "train" else None
         for row in islice(rows(source, stream=stream), cap):
             if row.value is None:
-                tally.add_broken(row, row.fault or "no row", self._report)
+                tally.add_broken(row, row.fault or "no row")
                 continue
             if reader is None:
                 reader = self._reader(source, row)
@@ -107,7 +107,7 @@ class _Preparation:
             try:
                 example = reader.read(row.value)
             except Broken as error:
-                tally.add_broken(row, str(error), self._report)
+                tally.add_broken(row, str(error))
                 continue
             yield row, example
 
@@ -140,7 +140,7 @@ class _Preparation:
                 tally.add(encoded)
                 columns = {"input_ids": encoded.input_ids, "labels": encoded.labels}
         except Broken as error:
-            tally.add_broken(row, str(error), self._report)
+            tally.add_broken(row, str(error))
             return None
         if tally.example is None:
             text = self._tokenizer.decode(columns["input_ids"]) if "input_ids" in columns else repr(columns)
@@ -199,36 +199,46 @@ class _Preparation:
             raise CannotRun("DPO data are not streamed; set stream to false, or use smaller files")
         if self._plan.data.val_size and not self._sources("eval"):
             raise CannotRun("streamed data cannot be split; name held-out data of their own instead of data.val_size")
-        sample = self._tally("train")
-        named = tuple(source.source for source in sources)
-        both = ((row, example) for source in sources for row, example in self.examples(source, sample, stream=True))
-        for row, example in islice(both, SAMPLED):
-            self.encode(row, example, sample)
-        self._account(sample, named, sampled=True)
-        count = self._tally("train")
-        total = sum(1 for source in sources for _ in self.examples(source, count, stream=True))
-        if self._manifest.broken_rows == "stop":
-            count.refuse_broken()
+        tally = self._tally("train")
+        total = 0
+        for source in sources:
+            for row, example in self.examples(source, tally, stream=True):
+                total += 1
+                if total <= SAMPLED:
+                    self.encode(row, example, tally)
+        self._account(tally, tuple(source.source for source in sources), sampled=True)
         features = datasets.Features(
             {"input_ids": datasets.List(datasets.Value("int32")), "labels": datasets.List(datasets.Value("int64"))}
         )
         stream = datasets.IterableDataset.from_generator(self._generate, features=features)
         held_out = self._sources("eval")
         evaluation = _dataset(self._table("eval", held_out)) if held_out else None
-        shuffled = stream.shuffle(seed=self._manifest.seed, buffer_size=SHUFFLE)
-        return self._prepared(shuffled, evaluation, total, streamed=True)
+        return self._prepared(stream, evaluation, total, streamed=True)
 
     def _generate(self) -> Iterator[dict[str, Any]]:
-        tally = self._tally("train")
+        """Epoch after epoch without end, each in an order of its own, so that to resume is to pass over rows."""
+        for epoch in count():
+            shuffled = random.Random(f"{self._manifest.seed}/{epoch}")  # noqa: S311 - an order is no secret
+            waiting: list[dict[str, Any]] = []
+            seen = False
+            for columns in self._once():
+                seen = True
+                waiting.append(columns)
+                if len(waiting) > SHUFFLE:
+                    yield waiting.pop(shuffled.randrange(len(waiting)))
+            if not seen:
+                raise CannotRun("the streamed data hold no example any more; put them back and resume")
+            shuffled.shuffle(waiting)
+            yield from waiting
+
+    def _once(self) -> Iterator[dict[str, Any]]:
+        """The examples that have a token in the loss; broken rows were reported when they were counted."""
+        tally = self._tally("train", report=lambda _: None)
         for source in self._sources("train"):
             for row, example in self.examples(source, tally, stream=True):
                 columns = self.encode(row, example, tally)
                 if columns is not None:
                     yield columns
-
-    def __reduce__(self) -> Any:
-        # datasets hashes a generator to name its cache; this one is never cached.
-        return (str, (self._manifest.run_directory,))
 
 
 def _dataset(table: Any) -> Any:

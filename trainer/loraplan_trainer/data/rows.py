@@ -109,7 +109,7 @@ def _json_lines(path: Path) -> Iterator[Row]:
 
 def _json_line(source: str, number: int, line: bytes) -> Row:
     try:
-        value = json.loads(line.decode("utf-8-sig"))
+        value = json.loads(line.decode("utf-8-sig").rstrip("\r\n"))
     except UnicodeDecodeError as error:
         return Row(source, number, None, f"not UTF-8 (byte {error.start} of the line)")
     except json.JSONDecodeError as error:

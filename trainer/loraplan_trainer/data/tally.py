@@ -23,6 +23,8 @@ class Tally:
 
     role: Literal["train", "eval"]
     cap: int | None
+    report: Callable[[Event], None]
+    """Where broken rows go."""
     cuts: bool = True
     """A sequence over the cap loses its end; packing may split it instead."""
     rows: int = 0
@@ -51,11 +53,11 @@ class Tally:
         self.longest = max(self.longest, *lengths)
         self.over += self.cap is not None and self.cuts and max(lengths) > self.cap
 
-    def add_broken(self, row: Row, reason: str, report: Callable[[Event], None]) -> None:
+    def add_broken(self, row: Row, reason: str) -> None:
         self.broken_count += 1
         if len(self.broken) < LOGGED:
             self.broken.append(row._replace(fault=reason))
-            report(Broken(source=row.source, line=row.line, reason=reason))
+            self.report(Broken(source=row.source, line=row.line, reason=reason))
 
     def refuse_broken(self) -> None:
         """Raises CannotRun where rows are broken, naming the first of them."""

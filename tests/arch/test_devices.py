@@ -59,3 +59,59 @@ def test_other_names_are_refused(name: str) -> None:
 )
 def test_capabilities_have_a_source(name: str, source: str) -> None:
     assert find(name).source == source
+
+
+@pytest.mark.parametrize("name", sorted(_TABLE))
+def test_less_is_usable_than_sold_and_its_source_says_how_that_is_known(name: str) -> None:
+    device = find(name)
+    assert type(device.usable_bytes) is int
+    assert device.memory_bytes // 2 - (1 << 26) <= device.usable_bytes <= device.memory_bytes
+    assert (
+        "public log" in device.usable_source
+        or device.usable_source.startswith(("https://", "275,040 MiB"))
+        or " GiB " in device.usable_source
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "gib"),
+    [
+        ("t4", 14.56),
+        ("A10G", 21.99),
+        ("a100-40gb", 39.39),
+        ("NVIDIA A100-SXM4-80GB", 79.15),
+        ("4090", 23.51),
+        ("NVIDIA H100 80GB HBM3", 79.10),
+        ("rtx-5060-ti", 7.47),
+        ("mi250x", 63.98),
+        ("7900 XTX", 23.98),
+        ("Intel(R) Arc(TM) A770 Graphics", 15.11),
+        ("Intel(R) Data Center GPU Max 1550", 64.0),
+        ("Apple M2 Max 64GB", 48.0),
+        ("m1-pro-16gb", 10.67),
+    ],
+)
+def test_usable_memory(name: str, gib: float) -> None:
+    assert find(name).usable_bytes / GIB == pytest.approx(gib, abs=0.005)
+
+
+def test_a_rule_gives_no_more_than_the_readings_of_its_kind() -> None:
+    """A card without a reading of its own is not taken to have more than the same memory was seen to give."""
+    assert find("rtx-4080").usable_bytes <= find("rtx-4080-super").usable_bytes
+    assert find("rtx-4070-ti").usable_bytes <= find("rtx-4070").usable_bytes
+    assert find("rtx-4060").usable_bytes <= find("rtx-3070").usable_bytes
+    assert find("a800").usable_bytes <= find("a100-80gb").usable_bytes
+    assert find("l20").usable_bytes <= find("l40").usable_bytes
+
+
+def test_a_mac_is_known_by_its_memory() -> None:
+    with pytest.raises(UnknownDevice):
+        find("Apple M2 Max")
+    assert find("M4 Max 128 GB") == find("apple-128gb")
+    assert find("MI300X").name == "mi300x"
+
+
+def test_every_vendor_is_there() -> None:
+    sold = {find(name).source.split("/")[2] for name in _TABLE}
+    assert {"developer.nvidia.com", "www.amd.com", "developer.apple.com"} <= sold
+    assert sum(name.startswith(("arc-", "max-")) for name in _TABLE) >= 4

@@ -67,6 +67,7 @@ bf16: true
 
 ## What it does not flag
 - As more than a note: 0.05 to 0.1, which TRL's command line, ms-swift and litgpt have as their default.
+- Runs that end by `max_steps` before they have seen as many examples.
 - Less than 0.05; a data set of unknown size up to 0.2 (the rule is skipped, and says so); a dropout that DRP002
   rejects; an adapter that is trained already.
 
@@ -78,7 +79,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from loraplan.derived import finite, is_lora, number
+from loraplan.derived import effective_batch, finite, is_lora, number
 from loraplan.formats.targets import trained
 from loraplan.plan import Plan
 from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
@@ -89,7 +90,10 @@ from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
     name="high-dropout-large-data",
     severity="warning",
     why="a pass or two over much data has little to overfit, so dropout only slows learning",
-    reads=("adapter.dropout", "model.name"),
+    reads=(
+        "adapter.dropout", "model.name", "schedule.max_steps", "batch.micro_batch_size",
+        "batch.gradient_accumulation_steps", "batch.global_batch_size", "distributed.devices",
+    ),
     needs=("dataset",),
     evidence=(
         Evidence("dropout useful at 7B and 13B, not at 33B and 65B", "https://arxiv.org/abs/2305.14314", "quotation"),
@@ -113,7 +117,7 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
         message = f"{ctx.said('adapter.dropout')} drops {dropout:.0%} of the adapter's input"
         message += ": published runs use 0 to 0.1"
     else:
-        examples = ctx.dataset_size
+        examples = _seen(plan, ctx.dataset_size)
         large = _is_large(plan, ctx)
         enough = options.large_high_examples if large else options.high_examples
         note = dropout < options.high
@@ -130,6 +134,14 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
             remedy=f"set {key} to {number(0)}",
             fix=Fix(f"set {key} to 0", (Set("adapter.dropout", 0.0),), "unsafe"),
         )
+
+
+def _seen(plan: Plan, examples: int) -> int:
+    """Of the examples those that the run comes to, where it ends after a number of steps."""
+    steps, batch = plan.schedule.max_steps, effective_batch(plan)
+    if steps is None or steps <= 0 or batch is None or batch <= 0:
+        return examples
+    return min(examples, steps * batch)
 
 
 def _is_large(plan: Plan, ctx: Context) -> bool:

@@ -71,7 +71,9 @@ class Block(NamedTuple):
     parallel: bool = False
     """Attention and MLP read the same input and are added together."""
     attention: str = "flash"
-    """`flash`, `efficient` (sdpa with a mask), `eager`."""
+    """`flash` (its caller casts to half precision), `sdpa`, `efficient` (sdpa with a mask), `eager`."""
+    softcapped: bool = False
+    """Scores go through a tanh (gemma2), which eager attention keeps."""
     repeats_kv: bool = False
     """Keys and values are expanded to all heads before attention."""
     experts: int = 0
@@ -213,12 +215,14 @@ def _dora(
 ) -> int:
     """(m - 1) * base + m * lora * scaling (peft 0.21.2 tuners/lora/dora.py): both products keep their factors.
 
-    The column norm is computed through the identity: a square of the input's width and two whole weights.
+    The column norm is computed through the identity: a square of the input's width, the update, the weight in the
+    adapter's type, the scaled update and their sum.
     """
     n_out = projection.outputs * copies
     weight = projection.inputs * projection.outputs
     wide = numerics.adapter
-    workspace = Size(0, 0, weight * wide * 3 + projection.inputs**2 * wide)
+    copies_of_weight = 4 if wide != numerics.compute else 3
+    workspace = Size(0, 0, weight * wide * copies_of_weight + projection.inputs**2 * wide)
     shifted = tape.op(f"{name} dora base", (base,), Size(max(out, wide) * n_out), saves=(base,), forward=workspace)
     scaled = tape.op(f"{name} dora lora", (high,), Size(bytes_in * n_out), saves=(high,))
     scaled = tape.op(f"{name} scaling", (scaled,), Size(bytes_in * n_out))
@@ -284,18 +288,19 @@ def _attention(tape: Tape, x: int, width: int, block: Block, numerics: Numerics)
             current, size = _norm(tape, current, size, n, block.norm, numerics)
         if block.rotary and number < len(query_key):
             current = tape.op("rotary", (current,), Size(size * n), backward=Size(size * n))
-        if size != compute:
+        if size != compute and block.attention == "flash":
             current, size = tape.op("attention cast", (current,), Size(compute * n)), compute
         rotated.append((current, size, n))
     if block.repeats_kv and len(rotated) == 3 and kv != inner:
         rotated[1:] = [(tape.op("repeat kv", (item,), Size(size * inner)), size, inner) for item, size, _ in rotated[1:]]
     sources = tuple(item for item, _, _ in rotated)
-    result = _attend(tape, sources, inner, block, numerics)
+    size = max(size for _, size, _ in rotated)
+    result = _attend(tape, sources, inner, size, block)
     if block.output is None:
-        return result, compute
+        return result, size
     if fused and block.output.rank:
-        return _fused(tape, "o", result, compute, (block.output,), numerics)[0], compute
-    return _linear(tape, "o", result, compute, block.output, numerics)
+        return _fused(tape, "o", result, size, (block.output,), numerics)[0], size
+    return _linear(tape, "o", result, size, block.output, numerics)
 
 
 def _merged(tape: Tape, x: int, width: int, block: Block, numerics: Numerics) -> tuple[int, int]:
@@ -329,18 +334,29 @@ def _merged(tape: Tape, x: int, width: int, block: Block, numerics: Numerics) ->
     value = base
     if block.repeats_kv and kv != inner:
         value = tape.op("repeat kv", (base,), Size(size * inner))
-    result = _attend(tape, (query, key, value), inner, block, numerics)
+    result = _attend(tape, (query, key, value), inner, size, block)
     return (result, size) if block.output is None else _linear(tape, "o", result, size, block.output, numerics)
 
 
-def _attend(tape: Tape, sources: tuple[int, ...], inner: int, block: Block, numerics: Numerics) -> int:
-    """softmax(q k) v. The fused kernels save their inputs, their output and one fp32 log-sum-exp for each head."""
-    size = numerics.compute
+def _attend(tape: Tape, sources: tuple[int, ...], inner: int, size: int, block: Block) -> int:
+    """softmax(q k) v. The fused kernels save their inputs, their output and one fp32 log-sum-exp for each head.
+
+    In fp32 with fewer key-value heads and no mask neither kernel takes the input (transformers 5.23
+    integrations/sdpa_attention.py passes enable_gqa): PyTorch writes the attention out, on expanded, scaled copies.
+    """
+    matrix = Size(0, size * block.heads)
+    if block.attention == "sdpa" and size == 4 and block.kv_heads != block.heads:
+        copies = tuple(tape.op("attention copies", (item,), Size(size * inner)) for item in sources)
+        scores = tape.op("scores", copies, matrix, saves=copies[:2])
+        weights = tape.op("softmax", (scores,), matrix, saves=(-1,))
+        return tape.op("attention", (weights, copies[-1]), Size(size * inner), saves=(weights, copies[-1]))
     if block.attention != "eager":
         statistics = tape.extra(Size(4 * block.heads))
         return tape.op("attention", sources, Size(size * inner), saves=(*sources, -1, statistics))
-    matrix = Size(0, size * block.heads)
     scores = tape.op("scores", sources, matrix, saves=sources)
+    if block.softcapped:
+        scores = tape.op("softcap", (scores,), matrix, saves=(-1,))
+        scores = tape.op("softcap scaled", (scores,), matrix)
     masked = tape.op("mask", (scores,), matrix, views=(scores,))
     soft = tape.op("softmax", (masked,), Size(0, 4 * block.heads), saves=(-1,))
     weights = soft if size == 4 else tape.op("softmax cast", (soft,), matrix)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from loraplan.memory.block import Numerics, Projection, _linear, _norm
 from loraplan.memory.tape import Profile, Size, Tape
 
@@ -34,21 +36,25 @@ def profile(
     head: Projection,
     *,
     chunk: int = 0,
-    has_norm: bool = True,
+    softcapped: bool = False,
 ) -> Profile:
-    """Liveness from the last block's output to the loss and back. `chunk`: positions per piece of a chunked loss."""
+    """Liveness from the last block's output to the loss and back, without the pieces of a chunked loss.
+
+    `chunk`: positions per piece. `softcapped`: the logits go through a tanh (gemma2).
+    """
     tape = Tape(Size(numerics.stream * hidden))
-    x, width = 0, numerics.stream
-    if has_norm:
-        x, width = _norm(tape, x, width, hidden, norm, numerics)
+    x, width = _norm(tape, 0, numerics.stream, hidden, norm, numerics)
     tape.hold(x)
     if loss in ("linear", "chunked", "tiled", "unsloth"):
-        ahead, back = _pieces(loss, hidden, vocabulary, numerics, chunk)
+        ahead, back = _WORKSPACE.get(loss, (0, 0))
         # Liger and unsloth compute the gradient in the forward and keep it; the others keep the hidden states.
         saves = (x,) if loss in ("chunked", "tiled") else (tape.extra(Size(numerics.compute * hidden)),)
-        tape.op("loss in pieces", (x,), Size(4), saves=saves, forward=ahead, backward=back)
+        tape.op("loss in pieces", (x,), Size(4), saves=saves, forward=Size(ahead * hidden), backward=Size(back * hidden))
         return tape.profile(owns_input=True)
     logits, size = _linear(tape, "head", x, width, head, numerics)
+    if softcapped:
+        logits = tape.op("softcap", (logits,), Size(size * vocabulary), saves=(-1,))
+        logits = tape.op("softcap scaled", (logits,), Size(size * vocabulary))
     if loss == "chunked_logits":
         piece = Size(0, 0, chunk * vocabulary * 4)
         tape.op("cross-entropy", (logits,), Size(4), saves=(logits,), forward=piece, backward=piece, reuses=True)
@@ -80,22 +86,33 @@ def profile(
     return tape.profile(owns_input=True)
 
 
-def _pieces(loss: str, hidden: int, vocabulary: int, numerics: Numerics, chunk: int) -> tuple[Size, Size]:
-    """Workspace of a loss that never has all logits: (in the forward, in the backward)."""
-    compute = numerics.compute
+# Bytes a token and hidden element that a loss in pieces needs besides: (in the forward, in the backward).
+_WORKSPACE = {
+    "linear": (4, 0),  # a power of two of rows whose logits are at most twice the hidden states (Liger 0.8.5)
+    "tiled": (2, 6),  # the gradient of the hidden states in fp32, then in their own type (trl 1.16.0)
+}
+_TILE_ROWS, _TILE_COLUMNS = 4096, 32768
+
+
+class Pieces(NamedTuple):
+    """The workspace of a loss in pieces: so many rows at a time, and what does not depend on them. Bytes."""
+
+    rows: int
+    row: int
+    fixed: int
+
+    def at(self, tokens: int) -> int:
+        """Bytes of a batch."""
+        return min(tokens, self.rows) * self.row + self.fixed
+
+
+def pieces(loss: str, hidden: int, vocabulary: int, numerics: Numerics, chunk: int) -> Pieces:
+    """The workspace of a loss that never has all logits at once."""
     if loss == "tiled":
-        tile = _TILE_ROWS * _TILE_COLUMNS * compute
-        return Size(compute * hidden, 0, tile), Size((4 + compute) * hidden, 0, tile)
-    if loss == "chunked":
-        whole = vocabulary * hidden * (4 + (2 if numerics.autocast else 0))  # the head in fp32, and its autocast copy
-        piece = Size(0, 0, chunk * vocabulary * 12 + whole)
-        return piece, piece
+        return Pieces(_TILE_ROWS, _TILE_COLUMNS * numerics.compute, 0)
+    if loss == "chunked":  # the head in fp32, and its autocast copy (trl 1.14.0 trainer/sft_trainer.py)
+        return Pieces(chunk, 12 * vocabulary, vocabulary * hidden * (4 + (2 if numerics.autocast else 0)))
     if loss == "unsloth":
         rows = min(4096, max(512, 1 << max(0, (512 * 151936 // vocabulary).bit_length() - 1)))
-        piece = Size(0, 0, rows * vocabulary * 4)
-        return piece, Size()
-    # Liger: a power of two of rows whose logits are at most twice the hidden states.
-    return Size(2 * compute * hidden), Size()
-
-
-_TILE_ROWS, _TILE_COLUMNS = 4096, 32768
+        return Pieces(rows, 4 * vocabulary, 0)
+    return Pieces(0, 0, 0)

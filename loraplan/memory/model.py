@@ -156,6 +156,12 @@ def _cache(run: Setup) -> Term:
     return Term("key-value cache", run.cache * run.tokens, "2 × layers × kv width × bytes × tokens", "transformers 5.23 cache_utils.py")
 
 
+def _kept_cache(run: Setup) -> Term:
+    """The cache where the loop holds the model's output, which carries it, through the backward."""
+    found = _cache(run)
+    return found if run.stack.keeps_logits else found._replace(bytes=0)
+
+
 def _forward(run: Setup, split: Shards, parts: _Parts) -> Phase:
     """The last block's forward, all blocks before it done."""
     tokens, length = run.tokens, run.length
@@ -174,22 +180,24 @@ def _forward(run: Setup, split: Shards, parts: _Parts) -> Phase:
 def _loss(run: Setup, split: Shards, parts: _Parts) -> Phase:
     """Final norm, head and loss: the larger of the forward's end and the first step back."""
     tokens, length = run.tokens, run.length
-    ahead = run.head.peak(run.head.forward, tokens, length) + parts.autocast
+    piece = run.pieces.at(tokens)
+    ahead = run.head.peak(run.head.forward, tokens, length) + parts.autocast + piece
     held = parts.logits
     if run.arch.model_type == "gpt_bigcode":
         held = tokens * run.arch.vocab_size * (run.numerics.compute + (4 if run.numerics.autocast else 0))
-    back = run.head.peak(run.head.backward, tokens, length) + held
-    common = (_kept(run, parts), _accumulated(run, parts), _cache(run))
+    back = run.head.peak(run.head.backward, tokens, length) + held + piece
+    common = (_kept(run, parts), _accumulated(run, parts))
     gathered = _gathered(run, parts.gathered_one if split.parameters > 1 else 0, 1)
     formula = "tokens × (vocabulary × bytes a logit + hidden × bytes of norm and head)"
     source = f"loss `{run.stack.loss}`: loraplan.memory.head"
     if ahead >= back:
         return _phase(
-            "loss", parts, *common, Term("logits and loss", int(ahead) - parts.autocast, formula, source), _cast(parts), gathered
-        )
+            "loss", parts, *common, _cache(run), Term("logits and loss", int(ahead) - parts.autocast, formula, source),
+            _cast(parts), gathered,
+        )  # fmt: skip
     return _phase(
         "loss", parts, *common, Term("logits and loss", int(back) - held, formula, source),
-        Term("output held by the loop", held, "tokens × vocabulary × bytes", run.stack.name), gathered,
+        Term("output held by the loop", held, "tokens × vocabulary × bytes", run.stack.name), _kept_cache(run), gathered,
     )  # fmt: skip
 
 
@@ -222,11 +230,11 @@ def _backward(run: Setup, split: Shards, parts: _Parts) -> Phase:
     else:
         rest = max(parts.saved - int(saved), 0)
         top = (Term("saved activations", rest, "of the blocks below", _LIVENESS), work,
-               Term("gradients", early, "of the head, or of the micro-batches before", _AUTOGRAD), held, _cache(run),
+               Term("gradients", early, "of the head, or of the micro-batches before", _AUTOGRAD), held, _kept_cache(run),
                _gathered(run, parts.gathered_two if split.parameters > 1 else 0, 2))  # fmt: skip
         bottom = Term("saved activations", 0, "", "")
     low = (
-        bottom, work, Term("gradients", parts.grads, "trained × bytes of the gradient", _AUTOGRAD), held, _cache(run),
+        bottom, work, Term("gradients", parts.grads, "trained × bytes of the gradient", _AUTOGRAD), held, _kept_cache(run),
         _gathered(run, parts.gathered_one if split.parameters > 1 else 0, 1),
     )  # fmt: skip
     upper, lower = _phase("backward", parts, *top), _phase("backward", parts, *low)
@@ -242,5 +250,5 @@ def _step(run: Setup, split: Shards, parts: _Parts) -> Phase:
         Term("gradients", parts.grads, "trained × bytes of the gradient", _AUTOGRAD),
         Term("step temporaries", size, "trained × bytes", run.optimizer.source),
         Term("output held by the loop", parts.logits, "tokens × vocabulary × bytes", run.stack.name),
-        _cache(run),
+        _kept_cache(run),
     )

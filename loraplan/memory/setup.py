@@ -47,6 +47,7 @@ class Setup(NamedTuple):
     numerics: Numerics
     layers: tuple[Layer, ...]
     head: Profile
+    pieces: heads.Pieces
     optimizer: Optimizer
     full: bool
     trained: int
@@ -150,15 +151,19 @@ def _frame(plan: Plan, arch: ArchSpec, stack: Stack, *, accumulates: bool) -> Se
     loss, chunk = _loss(plan, stack)
     if arch.model_type in _OWN_LOSS and loss in ("shift", "replace", "fused", "fused_replace"):
         loss = "own_fused" if loss.startswith("fused") else "own"
+    # The head's weight can be wider than the blocks': then its products are too, or autocast copies it.
+    ends = numerics._replace(weight=end, compute=2 if mixed else max(end, numerics.compute))
     ending = heads.profile(
         arch.hidden_size,
         arch.vocab_size,
         made.norm,
-        numerics,
+        ends,
         loss,
         made.head._replace(quantized=storage.kind if stack.quantizes_head else ""),
         chunk=chunk,
+        softcapped=arch.model_type in _SOFTCAPPED,
     )
+    pieces = heads.pieces(loss, arch.hidden_size, arch.vocab_size, ends, chunk)
     optimizer, recognised = find(plan.optimizer.name, fused=stack.fused_adam)
     if not recognised:
         unknown.append(Unknown(f"optimizer `{plan.optimizer.name}`", "AdamW's state was taken", 0.02, 0.02))
@@ -173,7 +178,7 @@ def _frame(plan: Plan, arch: ArchSpec, stack: Stack, *, accumulates: bool) -> Se
         plan, arch, stack, storage, weights(
             arch, storage, weight_bytes, norm, end, linear_experts=linear_experts,
             unties=stack.unties, head=stack.quantizes_head,
-        ), made, numerics, layers, ending,
+        ), made, numerics, layers, ending, pieces,
         optimizer, full, trained, adapter_bytes, weight_bytes, 0, 0, bool(checkpointing),
         stack.offloads or plan.precision.checkpointing_kind in ("unsloth", "offload", "offload_disk")
         or bool(plan.precision.activation_offloading),
@@ -181,6 +186,7 @@ def _frame(plan: Plan, arch: ArchSpec, stack: Stack, *, accumulates: bool) -> Se
     )  # fmt: skip
 
 
+_SOFTCAPPED = frozenset(("gemma2",))  # transformers 5.23 models/gemma2/configuration_gemma2.py
 # Fused experts already before transformers 5.
 _FUSED_ALWAYS = frozenset("gpt_oss llama4 llama4_text granitemoe granitemoeshared granitemoehybrid dbrx".split())
 # Classes that compute their own cross-entropy and hold the logits meanwhile (transformers 4.48 modeling_gpt_bigcode.py).
@@ -257,7 +263,7 @@ def _attention(plan: Plan) -> tuple[str, bool]:
         return "eager", True
     if "flash" in name or "xformers" in name or "flex" in name:
         return "flash", False
-    return "efficient", not plan.data.packing
+    return ("sdpa", False) if plan.data.packing else ("efficient", True)
 
 
 def _block_weights(arch: ArchSpec, item: blocks.Block, storage: Storage, dtype: int) -> tuple[int, int]:

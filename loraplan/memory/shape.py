@@ -180,6 +180,7 @@ def _block(
         head_norms=normed,
         parallel=arch.model_type in _PARALLEL,
         attention=attention,
+        softcapped=arch.model_type == "gemma2",
         repeats_kv=repeats_kv,
         experts=arch.experts_per_token or 1 if experts else 0,
         routed=arch.num_experts if experts else 0,

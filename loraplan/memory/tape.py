@@ -153,6 +153,9 @@ class Tape:
         for item in saved:
             kept = kept.plus(self.sizes[item])
         backward, names = self._backward(saved, final, output_kept=output_kept, owns_input=owns_input)
+        if output_kept:  # the block is run again while the gradient of its output waits
+            backward += tuple(instant.plus(self.sizes[final]) for instant in forward)
+            names += tuple(f"{operation.name}, recomputed" for operation in self.operations)
         return Profile(kept, _largest(forward)[0], _largest(transient)[0], *_largest(backward, names))
 
     def _forward(self, last: dict[int, int], saved: frozenset[int], *, owns_input: bool) -> tuple[Size, ...]:

@@ -1,0 +1,198 @@
+"""The estimate as a whole: what it must never do, and a few figures worked out by hand."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from loraplan.arch.sources import resolve
+from loraplan.devices import find
+from loraplan.memory.fit import fit
+from loraplan.memory.model import estimate
+from loraplan.memory.options import axes, options, swept, with_checkpointing
+from loraplan.memory.stack import STACKS, stack_for
+from loraplan.plan import Distributed, Quantization, build
+from loraplan.rule import Skip  # noqa: F401
+
+import loraplan
+
+NAMES = ("meta-llama/Llama-3.1-8B", "Qwen/Qwen3-4B", "google/gemma-2-9b", "mistralai/Mixtral-8x7B-v0.1", "openai-community/gpt2")
+ARCHS = {name: resolve(name, base_dir=".", online=False, problems=[]) for name in NAMES}
+
+
+def plan(**changes):
+    values = {
+        "adapter.method": "lora", "adapter.r": 16, "adapter.alpha": 32, "adapter.dropout": 0.0,
+        "adapter.target_modules": "all-linear", "model.dtype": "bfloat16", "batch.micro_batch_size": 2,
+        "batch.gradient_accumulation_steps": 1, "data.max_length": 1024, "data.packing": True, "precision.bf16": True,
+        "precision.gradient_checkpointing": True, "optimizer.name": "adamw_torch", "quantization.bits": 16,
+    }  # fmt: skip
+    return build(values | {name.replace("__", "."): value for name, value in changes.items()})
+
+
+NF4 = Quantization(bits=4, method="bnb", load_in_4bit=True, quant_type="nf4", double_quant=False)
+DOUBLE = replace(NF4, double_quant=True)
+INT8 = Quantization(bits=8, method="bnb", load_in_8bit=True)
+ANY = st.sampled_from(NAMES)
+STACK = st.sampled_from(sorted(STACKS))
+
+
+def of(found, name, term):
+    phase = next(item for item in found.phases if item.name == name)
+    return sum(item.bytes for item in phase.terms if item.name == term)
+
+
+class TestNever:
+    @given(ANY, STACK, st.integers(1, 16), st.integers(16, 8192), st.booleans(), st.booleans())
+    @settings(max_examples=60, deadline=None)
+    def test_does_more_work_cost_less(self, name, stack, batch, length, checkpointing, quantized):
+        run = replace(plan(batch__micro_batch_size=batch, data__max_length=length), quantization=DOUBLE if quantized else Quantization(bits=16))
+        run = with_checkpointing(run, "on" if checkpointing else "off")
+        facts, arch = stack_for(stack), ARCHS[name]
+        here = estimate(run, arch, stack=facts).peak.bytes
+        for axis, value in (("batch", batch + 1), ("seq", length + 64), ("r", 32)):
+            assert estimate(swept(run, axis, value), arch, stack=facts).peak.bytes >= here, axis
+
+    @given(ANY, STACK, st.integers(1, 8), st.integers(64, 4096))
+    @settings(max_examples=40, deadline=None)
+    def test_does_checkpointing_keep_more(self, name, stack, batch, length):
+        run, facts, arch = plan(batch__micro_batch_size=batch, data__max_length=length), stack_for(stack), ARCHS[name]
+        off = of(estimate(with_checkpointing(run, "off"), arch, stack=facts), "forward", "saved activations")
+        on = of(estimate(with_checkpointing(run, "on"), arch, stack=facts), "forward", "checkpointed inputs")
+        assert on <= off
+
+    @given(ANY, STACK)
+    @settings(max_examples=25, deadline=None)
+    def test_does_quantization_make_weights_larger(self, name, stack):
+        facts, arch = stack_for(stack), ARCHS[name]
+        sizes = []
+        for quantization in (Quantization(bits=16), INT8, NF4, DOUBLE):
+            found = estimate(replace(plan(), quantization=quantization), arch, stack=facts)
+            sizes.append(of(found, "optimizer", "base weights") + of(found, "optimizer", "quantization statistics"))
+        if not facts.upcast:  # an upcast of embeddings to fp32 can outweigh what quantization saves
+            assert sizes == sorted(sizes, reverse=True)
+        assert sizes[2] >= sizes[3]
+
+    @given(ANY, st.integers(2, 16), st.sampled_from(["ddp", "fsdp", "fsdp2", "zero1", "zero2", "zero3"]), st.booleans())
+    @settings(max_examples=40, deadline=None)
+    def test_is_a_phase_empty_or_negative(self, name, gpus, strategy, offload):
+        run = replace(plan(), distributed=Distributed(strategy=strategy, devices=gpus, offload=offload))
+        found = estimate(run, ARCHS[name])
+        assert all(term.bytes > 0 for phase in found.phases for term in phase.terms)
+        for counter in (found.allocated, found.reserved, found.device):
+            assert 0 < counter.low <= counter.expected <= counter.high
+        assert found.allocated.expected <= found.reserved.expected <= found.device.expected
+
+    def test_more_layers_cost_more(self):
+        arch = ARCHS["meta-llama/Llama-3.1-8B"]
+        fewer = replace(
+            arch,
+            num_layers=16,
+            modules=tuple(m._replace(layers=m.layers[:16]) if m.layers else m for m in arch.modules),
+        )
+        assert estimate(plan(), fewer).peak.bytes < estimate(plan(), arch).peak.bytes
+
+
+class TestWorkedOut:
+    arch = ARCHS["meta-llama/Llama-3.1-8B"]
+
+    def test_weights_of_nf4_with_double_quantization(self):
+        linear = 32 * (2 * 4096 * 4096 + 2 * 4096 * 1024 + 3 * 4096 * 14336)
+        ends, norms = 2 * 128256 * 4096, (2 * 32 + 1) * 4096
+        blocks = linear // 64
+        found = estimate(replace(plan(), quantization=DOUBLE), self.arch, stack=stack_for("axolotl"))
+        assert of(found, "optimizer", "base weights") == linear // 2 + (ends + norms) * 2
+        tables = 7 * 32 * (64 + 1024 + 4)
+        assert of(found, "optimizer", "quantization statistics") == blocks + blocks // 256 * 4 + tables
+
+    def test_adapters_and_their_state(self):
+        per_layer = 16 * ((4096 + 4096) * 2 + (4096 + 1024) * 2 + (4096 + 14336) * 3)
+        found = estimate(plan(), self.arch, stack=stack_for("transformers"))
+        assert of(found, "optimizer", "adapters") == 32 * per_layer * 4
+        assert of(found, "optimizer", "optimizer state") == 32 * per_layer * 8
+
+    def test_full_training_in_bf16_peaks_in_the_step_at_ten_bytes_a_parameter(self):
+        run = plan(adapter__method="none", precision__bf16=False)
+        found = estimate(run, self.arch, stack=stack_for("transformers", {"transformers": "4.48.1"}))
+        assert found.peak.name == "optimizer"
+        assert found.peak.bytes == pytest.approx(self.arch.parameters * 10, rel=1e-3)
+
+    def test_a_paged_optimizer_is_not_in_pytorchs_counters(self):
+        paged = replace(plan(), optimizer=replace(plan().optimizer, name="paged_adamw_8bit"))
+        assert of(estimate(paged, self.arch), "optimizer", "optimizer state") == 0
+
+    def test_full_sharding_divides_the_weights(self):
+        run = replace(plan(), distributed=Distributed(strategy="fsdp", devices=4))
+        one = of(estimate(plan(), self.arch), "optimizer", "base weights")
+        assert of(estimate(run, self.arch), "optimizer", "base weights") == one // 4
+
+    def test_experts_stay_unquantized_since_transformers_5(self):
+        arch = ARCHS["mistralai/Mixtral-8x7B-v0.1"]
+        run = replace(plan(adapter__target_modules=("q_proj", "v_proj")), quantization=DOUBLE)
+        now = of(estimate(run, arch, stack=stack_for("transformers")), "optimizer", "base weights")
+        before = of(estimate(run, arch, stack=stack_for("transformers", {"transformers": "4.48.1"})), "optimizer", "base weights")
+        assert now > 80e9
+        assert before < 30e9
+
+    def test_an_unknown_optimizer_is_named_and_widens_the_range(self):
+        run = replace(plan(), optimizer=replace(plan().optimizer, name="frobnicate"))
+        found = estimate(run, self.arch)
+        assert any("frobnicate" in item.what for item in found.unknown)
+        plain = estimate(plan(), self.arch)
+        assert found.allocated.high / found.allocated.expected > plain.allocated.high / plain.allocated.expected
+
+    def test_the_public_call(self):
+        assert loraplan.estimate(plan(), self.arch).peak.bytes == estimate(plan(), self.arch).peak.bytes
+
+
+class TestVerdict:
+    arch = ARCHS["meta-llama/Llama-3.1-8B"]
+
+    @pytest.mark.parametrize(
+        ("gpu", "batch", "word"), [("h100-80gb", 1, "fits"), ("rtx-4090", 1, "does not fit"), ("t4", 1, "does not fit")]
+    )
+    def test_of_an_8b_lora_in_16_bits_at_4096(self, gpu, batch, word):
+        run = plan(batch__micro_batch_size=batch, data__max_length=4096)
+        assert fit(estimate(run, self.arch), find(gpu)).word == word
+
+    def test_a_larger_batch_never_turns_it_round(self):
+        order = ["fits", "tight", "does not fit"]
+        words = [
+            order.index(fit(estimate(plan(batch__micro_batch_size=2**n), self.arch), find("a100-40gb")).word)
+            for n in range(8)
+        ]
+        assert words == sorted(words)
+        assert words[0] == 0
+        assert words[-1] == 2
+
+
+class TestOptions:
+    def test_every_combination_and_the_run_itself_once(self):
+        arch = ARCHS["meta-llama/Llama-3.1-8B"]
+        found = list(options(plan(), arch, stack_for("transformers")))
+        assert len(found) == 4 * 3 * 3
+        (current,) = [item for item in found if item.current]
+        assert (current.quantization, current.checkpointing, current.optimizer) == ("16-bit", "on", "adamw")
+        assert current.estimate.peak.bytes == estimate(
+            replace(plan(), optimizer=replace(plan().optimizer, name="adamw")), arch, stack=stack_for("transformers")
+        ).peak.bytes
+
+    def test_full_training_has_no_quantized_ones(self):
+        found = options(plan(adapter__method="none"), ARCHS["openai-community/gpt2"], stack_for("transformers"))
+        assert {item.quantization for item in found} == {"16-bit"}
+
+
+class TestAxes:
+    def test_ranges_double(self):
+        assert [(axis.name, axis.values) for axis in axes("seq=512..4096,batch=1..6")] == [
+            ("seq", (512, 1024, 2048, 4096)),
+            ("batch", (1, 2, 4, 6)),
+        ]
+
+    def test_values_can_be_listed(self):
+        assert axes("seq=100,200")[0].values == (100, 200)
+
+    @pytest.mark.parametrize("text", ["", "512", "seq", "seq=0..4", "seq=8..4", "seq=a", "foo=1", "seq=1,batch=1,r=1", "seq=1..99999999999"])
+    def test_mistakes_are_named(self, text):
+        with pytest.raises(ValueError, match=r".{8,}"):
+            axes(text)

@@ -31,6 +31,7 @@ LAYERS = [
     },
     {"loraplan.engine"},
     {"loraplan.report", "loraplan.api", "loraplan.schema", "loraplan.fixing"},
+    {"loraplan.training"},
     {"loraplan.cli", "loraplan.__main__", "loraplan.server"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -38,6 +39,12 @@ RULES_MAY_IMPORT = {
     "loraplan.rule", "loraplan.plan", "loraplan.origin", "loraplan.arch", "loraplan.derived", "loraplan.document",
     "loraplan.formats.reading", "loraplan.formats.table", "loraplan.formats.values", "loraplan.formats.targets",
     "loraplan.formats.spelling", "loraplan.formats.python_calls", "loraplan.devices",
+}  # fmt: skip
+# What of the trainer's package needs no torch, so that the command side shares it.
+TRAINER_CONTRACT = {
+    f"loraplan_trainer.{name}"
+    for name in ("manifest", "events", "failure", "fields", "arguments", "console", "situation", "data.encode", "fields.outcomes",
+                 "data.forms", "data.rows", "data.templates")
 }  # fmt: skip
 TRAINING_ONLY = {"torch", "transformers", "peft", "bitsandbytes", "accelerate", "trl", "datasets"}
 DEPENDENCIES = {"click", "yaml", "rich", "pydantic", "tree_sitter", "tree_sitter_bash",
@@ -91,7 +98,9 @@ def test_a_layer_imports_only_what_is_below(name: str, path: Path) -> None:
         target = _layer(imported)
         if target is not None:
             assert LEVEL[target] <= LEVEL[layer], f"{name} imports {imported}"
-        assert imported.partition(".")[0] not in {"loraplan_rules", "loraplan_trainer"}, f"{name} imports {imported}"
+        foreign = imported.partition(".")[0] in {"loraplan_rules", "loraplan_trainer"}
+        shared = layer == "loraplan.training" and imported in TRAINER_CONTRACT | {"loraplan_trainer"}
+        assert not foreign or shared, f"{name} imports {imported}"
 
 
 @pytest.mark.parametrize(("name", "path"), RULES, ids=[name for name, _ in RULES])
@@ -101,6 +110,15 @@ def test_rules_import_only_their_contract(name: str, path: Path) -> None:
             allowed = any(imported == unit or imported.startswith(f"{unit}.") for unit in RULES_MAY_IMPORT)
             assert allowed, f"{name} imports {imported}"
         assert not imported.startswith("loraplan_trainer")
+
+
+def test_what_is_shared_of_the_trainer_loads_no_training_library() -> None:
+    import subprocess
+    import sys
+
+    program = f"import sys, {', '.join(sorted(TRAINER_CONTRACT))}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert not TRAINING_ONLY & set(done.stdout.split())
 
 
 def test_training_libraries_are_imported_by_the_trainer_only() -> None:
@@ -113,7 +131,7 @@ def test_training_libraries_are_imported_by_the_trainer_only() -> None:
 def test_third_parties_are_those_that_are_declared() -> None:
     import sys
 
-    ours = {"loraplan", "loraplan_rules"}
+    ours = {"loraplan", "loraplan_rules", "loraplan_trainer"}
     for name, path in LORAPLAN + RULES:
         foreign = {item.partition(".")[0] for item in _imports(path)} - set(sys.stdlib_module_names) - ours
         allowed = DEPENDENCIES | TRAINING_ONLY if name.startswith("loraplan.trace") else DEPENDENCIES

@@ -1,0 +1,76 @@
+"""The memory that a run will take on the cards that are here, before anything is loaded."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, NamedTuple
+
+from loraplan.arch.spec import ArchSpec
+from loraplan.plan import Plan
+from loraplan.training.hardware import Card
+from loraplan_trainer.manifest import Predicted
+
+# The estimate's instants -> the trainer's measured phases; the loss is within its forward pass.
+PHASES = {"load": "load", "forward": "forward", "loss": "forward", "backward": "backward", "optimizer": "step"}
+_GIB = 1 << 30
+
+
+class Prediction(NamedTuple):
+    """What is expected, in words too; `fits` None where there is no card to compare with."""
+
+    predicted: Predicted | None
+    fits: bool | None
+    words: str
+    suggestions: tuple[str, ...] = ()
+
+
+def predict(plan: Plan, arch: ArchSpec | None, card: Card | None) -> Prediction:
+    """The peak of one process of a run on one card, or of its tensors where it trains on the CPU."""
+    if arch is None:
+        return Prediction(None, None, "memory not estimated: the model's architecture is unknown")
+    try:
+        model = importlib.import_module("loraplan.memory.model")
+        stack = importlib.import_module("loraplan.memory.stack").stack_for("trl")
+    except ImportError:
+        return Prediction(None, None, "memory not estimated: this installation has no estimator")
+    try:
+        found: Any = model.estimate(plan, arch, stack=stack)
+    except (ValueError, LookupError, ArithmeticError) as error:
+        return Prediction(None, None, f"memory not estimated: {error}")
+    phases: dict[str, int] = {}
+    for item in found.phases:
+        name = PHASES.get(item.name)
+        if name is not None:
+            phases[name] = max(phases.get(name, 0), int(item.bytes))
+    if card is None:
+        counter = found.allocated
+        words = f"tensors at the peak about {gib(counter.expected)} ({gib(counter.low)} to {gib(counter.high)})"
+    else:
+        counter = found.device
+        words = f"about {gib(counter.expected)} ({gib(counter.low)} to {gib(counter.high)}) of {gib(card.total)}"
+    predicted = Predicted(total=counter.expected, low=counter.low, high=counter.high, phases=phases)
+    if card is None:
+        return Prediction(predicted, None, words)
+    fits = counter.low <= card.total - card.used
+    suggestions = () if counter.high <= card.total - card.used else _suggestions(plan, arch, stack, card)
+    return Prediction(predicted, fits, words, suggestions)
+
+
+def _suggestions(plan: Plan, arch: ArchSpec, stack: Any, card: Card) -> tuple[str, ...]:
+    """The combinations of quantization, checkpointing and optimizer that fit, the largest first: nearest to asked."""
+    try:
+        options = importlib.import_module("loraplan.memory.options").options
+        found = [item for item in options(plan, arch, stack) if item.estimate.device.high <= card.total - card.used]
+    except (ImportError, ValueError, LookupError, ArithmeticError):
+        return ()
+    found.sort(key=lambda item: -item.estimate.device.expected)
+    return tuple(
+        f"{item.quantization}, checkpointing {item.checkpointing}, {item.optimizer}: "
+        f"about {gib(item.estimate.device.expected)}"
+        for item in found[:3]
+    )
+
+
+def gib(size: float) -> str:
+    """Bytes as `7.31 GiB`."""
+    return f"{size / _GIB:.2f} GiB"

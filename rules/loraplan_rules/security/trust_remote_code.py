@@ -107,7 +107,7 @@ def check(plan: Plan, ctx: Context) -> Checked:
         )
         return
     yield Finding(
-        f"{key}: code from {name or 'the model'} is run, whatever is newest there",
+        f"{key} lets code from {name or 'the model'} run, whatever is newest there",
         at="model.trust_remote_code",
         remedy="pin a revision whose code was read",
     )

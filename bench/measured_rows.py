@@ -126,8 +126,10 @@ def _optimizer(row: dict[str, Any]) -> str | None:
     return name.split(" (")[0].split(" + ")[0].replace("torch AdamW", "adamw").replace("torch.optim.AdamW", "adamw_torch")
 
 
-def _attention(row: dict[str, Any]) -> str:
-    text = str(row["attention_impl"] or "sdpa").lower()
+def _attention(row: dict[str, Any]) -> str | None:
+    if row["attention_impl"] is None:
+        return None
+    text = str(row["attention_impl"]).lower()
     if "eager" in text or "no flash" in text:
         return "eager"
     return "flash_attention_2" if "flash" in text or "xformers" in text else "sdpa"
@@ -278,4 +280,6 @@ def _stack(row: dict[str, Any], arch: ArchSpec) -> Stack:
         return stack_for("trl", versions, dtype="bfloat16")
     if source == "qwen-readme-profiling":
         return stack_for("transformers", {"transformers": "4.31", **versions})
+    if source == "hf-blog-4bit-thresholds":  # May 2023
+        return stack_for("trl", {"transformers": "4.30", "trl": "0.4"})
     return stack_for("transformers", versions)

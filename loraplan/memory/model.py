@@ -77,6 +77,8 @@ def _parts(run: Setup, split: Shards, device: Device | None) -> _Parts:
     base, shape, tokens = run.weights, run.shape, run.tokens
     weights = (base.quantized + base.plain + base.norms + base.ends + base.other) // split.parameters
     own = shape.adapter * run.adapter_bytes // split.adapters + shape.saved * run.weight_bytes // split.parameters
+    if split.weights_on_host:
+        weights = own = 0
     state = split.state(run)
     hopper = device is not None and device.capability is not None and device.capability >= (9, 0)
     terms = [

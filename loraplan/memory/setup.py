@@ -111,7 +111,7 @@ def _frame(plan: Plan, arch: ArchSpec, stack: Stack, *, accumulates: bool) -> Se
     end = 4 if upcast == "all" else weight_bytes
     name = stack.adapter_quantized if storage.kind else stack.adapter
     adapter_bytes = 4 if name == "float32" and plan.adapter.autocast_adapter_dtype is not False else weight_bytes
-    attention, masked = _attention(plan)
+    attention, masked = _attention(plan, stack)
     repeats = "*" in stack.repeats_kv or arch.model_type in stack.repeats_kv or attention == "eager"
     matched = None if full else match(plan.adapter, arch)
     linear_experts = stack.linear_experts and (stack.name == "unsloth" or arch.model_type not in _FUSED_ALWAYS)
@@ -256,9 +256,9 @@ def _batch(plan: Plan, arch: ArchSpec, assumptions: list[str], unknown: list[Unk
     return max(int(rows), 1), int(length)
 
 
-def _attention(plan: Plan) -> tuple[str, bool]:
+def _attention(plan: Plan, stack: Stack) -> tuple[str, bool]:
     """(kind, whether a mask makes sdpa expand keys and values)."""
-    name = (plan.model.attn_implementation or "sdpa").lower()
+    name = (plan.model.attn_implementation or stack.attention).lower()
     if "eager" in name:
         return "eager", True
     if "flash" in name or "xformers" in name or "flex" in name:

@@ -39,6 +39,9 @@ class Shards(NamedTuple):
     weight_copy: int
     """1; 2 where full training under mixed precision keeps the shards in fp32."""
     state_on_host: bool
+    """Offload: optimizer state and gradients are on the host."""
+    weights_on_host: bool
+    """Offload of sharded parameters: the GPU has only what is gathered."""
     source: str
 
     def gradients(self, run: Setup) -> int:
@@ -47,7 +50,7 @@ class Shards(NamedTuple):
             ends = run.arch.vocab_size * run.arch.hidden_size if run.shape.head_trained else 0
             block = max((item.parameters for item in run.layers), default=0) if run.full else 0
             return max(ends, block) * self.trained_bytes // self.gradient_shards
-        return _trained(run, self.trained_bytes) // self.gradient_shards
+        return 0 if self.weights_on_host else _trained(run, self.trained_bytes) // self.gradient_shards
 
     def state(self, run: Setup) -> int:
         """Bytes of optimizer state that PyTorch's counters see."""
@@ -85,7 +88,7 @@ def shards(run: Setup) -> Shards:
     root = base.ends + run.arch.hidden_size * run.weight_bytes
     if gpus == 1 and not distributed.offload:
         strategy = "single"
-    plain = Shards(gpus, 1, 1, 1, 1, 0, 0, 0, 0, "", 0, False, own, 1, False, "")
+    plain = Shards(gpus, 1, 1, 1, 1, 0, 0, 0, 0, "", 0, False, own, 1, False, False, "")
     if strategy.startswith("fsdp"):
         upcast = run.stack.fsdp_upcasts and run.numerics.autocast and run.full
         host = (base.total + _trained(run, own)) // gpus if distributed.offload else 0
@@ -93,7 +96,7 @@ def shards(run: Setup) -> Shards:
             parameters=gpus, adapters=gpus, gradient_shards=gpus, states=gpus, root=root, layer=largest,
             keeps_inputs=not run.full and strategy == "fsdp" and _reentrant(run),
             trained_bytes=4 if upcast else own, weight_copy=2 if upcast else 1, host=host,
-            state_on_host=bool(distributed.offload), source=_FSDP,
+            state_on_host=bool(distributed.offload), weights_on_host=bool(distributed.offload), source=_FSDP,
         )  # fmt: skip
     if strategy.startswith(("zero", "deepspeed")):
         stage = int(strategy[-1]) if strategy[-1].isdigit() else 2
@@ -107,7 +110,8 @@ def shards(run: Setup) -> Shards:
             master=0 if distributed.offload or own == 4 or not mixed else 4 * trained // gpus,
             buffers=bucket * (2 if stage < 3 else 1), buffer_formula="reduce and allgather buckets: min(5e8, trained) × 2",
             host=(4 * 3 * trained + (base.total if stage == 3 else 0)) // gpus if distributed.offload else 0,
-            state_on_host=bool(distributed.offload), source=_DEEPSPEED,
+            state_on_host=bool(distributed.offload), weights_on_host=bool(distributed.offload) and stage == 3,
+            source=_DEEPSPEED,
         )  # fmt: skip
     if gpus > 1:
         return plain._replace(buffers=_trained(run, own), buffer_formula="trained × bytes", source=_DDP)

@@ -23,6 +23,8 @@ class Stack(NamedTuple):
     """The model's output is held through the backward."""
     repeats_kv: tuple[str, ...] = ()
     """Model types whose attention expands keys and values to all heads before a flash kernel; `*` is all."""
+    attention: str = "sdpa"
+    """Where the config does not say (transformers since 4.36: sdpa, before: eager)."""
     cache: bool = True
     """Training without checkpointing fills a key-value cache (`use_cache`)."""
     fused_norm: bool = False
@@ -248,6 +250,8 @@ def _of_transformers(found: Stack, release: tuple[int, ...]) -> Stack:
         found = found._replace(linear_experts=True, reentrant=True, cache=found.cache or found.name == _TRANSFORMERS.name)
     if release < (4, 54):
         found = found._replace(fused_adam=False)
+    if release < (4, 36):
+        found = found._replace(attention="eager")
     if release < (4, 48):
         found = found._replace(repeats_kv=("mistral", "mixtral"))
     return found

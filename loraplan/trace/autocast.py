@@ -67,6 +67,7 @@ def casting() -> Iterator[None]:
         patched(torch.amp.autocast_mode.autocast, __init__=on_cuda),
         patched(torch.cuda.amp.common, amp_definitely_not_available=lambda: False),
         patched(torch.cuda, is_bf16_supported=lambda: True),
+        patched(torch.amp, is_autocast_available=_for_meta(torch.amp.is_autocast_available)),
         patched(torch, is_autocast_enabled=_for_meta(torch.is_autocast_enabled)),
         patched(torch, get_autocast_dtype=_for_meta(torch.get_autocast_dtype)),
         Casts(),

@@ -11,12 +11,12 @@ from loraplan.document import Document, Entry, Mapping, Node, Scalar, Sequence, 
 from loraplan.document.edit import CannotEditError, Edit
 from loraplan.document.layout import (
     Written,
-    alone,
     bare,
     block_lines,
     block_of,
     flat,
     indent_of,
+    over_lines,
     quoted,
     spread,
     step_of,
@@ -73,7 +73,7 @@ def insert(document: Document, holder: Mapping, sibling: Entry, key: str, writte
     name = key_like(text, sibling, key)
     between = text[sibling.key.span.end : sibling.value.span.start]
     gap = between if _COLON.match(between) and (syntax == "json" or between.endswith(" ")) else ": "
-    if syntax == "json" and alone(document, sibling):
+    if syntax == "json" and over_lines(document, holder):
         written = spread(document, written, indent_of(document, sibling), step_of(document, holder))
     return _insert_listed(document, holder, sibling, name + gap + flat(written, syntax))
 
@@ -93,7 +93,7 @@ def fill(document: Document, holder: Mapping, entry: Entry, section: dict[str, W
     if syntax == "yaml" and not holder.flow and not inside:
         return [_below_key(document, entry, section)]
     written: Written = section
-    if syntax == "json" and alone(document, entry):
+    if syntax == "json" and over_lines(document, holder):
         written = spread(document, section, indent_of(document, entry), step_of(document, holder))
     return [Edit(value.span, _apart(text, value.span) + flat(written, syntax))]
 

@@ -120,6 +120,11 @@ def alone(document: Document, entry: Entry) -> bool:
     return start > 0 and "\n" in text[:start] and not text[line_start(text, start) : start].strip()
 
 
+def over_lines(document: Document, holder: Mapping) -> bool:
+    """Whether every entry of a mapping begins its line."""
+    return all(alone(document, entry) for entry in holder.entries if not entry.key.shared)
+
+
 def indent_of(document: Document, entry: Entry) -> str:
     """What stands before an entry on its line."""
     text = document.text

@@ -8,17 +8,17 @@ from typing import Any
 
 from loraplan.document import Document, Entry, Mapping, Scalar, Span, walk
 from loraplan.document.edit import CannotEditError, Edit
-from loraplan.document.insertion import fill, insert, insert_table, is_empty, usable
+from loraplan.document.insertion import fill, insert, insert_table, is_empty
 from loraplan.document.layout import Written
 from loraplan.document.structure import Place, place_of_key, place_of_value, places, remove, rename
+from loraplan.fixing.example import like, sibling
 from loraplan.fixing.rewrite import rewrite
 from loraplan.fixing.sections import created, section_of
 from loraplan.fixing.spelling import written_as
 from loraplan.fixing.translate import Drop, Write, translations
 from loraplan.formats.reading import Reading
 from loraplan.formats.values import scalar_value
-from loraplan.origin import Default, Explicit
-from loraplan.plan import ordered_names
+from loraplan.origin import Default
 from loraplan.rule import Change, Fix, Remove, RenameKey, Set
 
 _RENAMED = (("gradient_checkpointing", "activation_checkpointing"), ("warmup_ratio", "warmup_steps"))
@@ -257,7 +257,7 @@ def _write(
         return
     if section.shared:
         raise CannotEditError("its section also serves other places")
-    for written in written_as(value, document.syntax, _like(document, section, value)):
+    for written in written_as(value, document.syntax, like(document, section, value)):
         yield _new(reading, section, field, key, below, written, gone, beside or {})
 
 
@@ -268,7 +268,10 @@ def _new(
     """A key that is not in the file, with the sections on the way to it."""
     document = reading.document
     if len(below) > 1:
-        leaves = {leaf: next(written_as(value, document.syntax)) for leaf, value in beside.items()}
+        leaves = {
+            leaf: next(written_as(value, document.syntax, like(document, section, value)))
+            for leaf, value in beside.items()
+        }
         inner = created(reading, key, below, {below[-1]: written, **leaves})
         if inner is None:
             raise CannotEditError(f"the file has no section {key.rpartition('.')[0]}, which is more than this key")
@@ -286,8 +289,8 @@ def _new(
         for place in places(document):
             if place.entry.value.span == section.span and is_empty(place.entry.value):
                 return fill(document, place.holder, place.entry, {below[0]: written})
-    holder, sibling = _sibling(reading, section, field, gone)
-    return insert(document, holder, sibling, below[0], written)
+    holder, beside_it = sibling(reading, section, field, gone)
+    return insert(document, holder, beside_it, below[0], written)
 
 
 def _own(document: Document, section: Mapping) -> Mapping:
@@ -297,56 +300,3 @@ def _own(document: Document, section: Mapping) -> Mapping:
             if isinstance(node, Mapping) and node.span == section.span:
                 return node
     raise CannotEditError("its section has no place of its own in the file")
-
-
-def _like(document: Document, holder: Mapping, value: Any) -> str:
-    """An existing value of the same kind, as the example for the new one's spelling."""
-    if isinstance(value, bool):
-        for entry in holder.entries:
-            if isinstance(entry.value, Scalar) and entry.value.style == "plain" and not entry.value.shared:
-                written = document.text[entry.value.span.start : entry.value.span.end]
-                if written.lower() in ("true", "false"):
-                    return written
-    elif isinstance(value, str | tuple):
-        wanted: type = Scalar
-        for entry in holder.entries:
-            if isinstance(entry.value, wanted) and not entry.value.shared:
-                written = document.text[entry.value.span.start : entry.value.span.end]
-                if written[:1] in ("'", '"'):
-                    return written[0]
-    return ""
-
-
-def _sibling(reading: Reading, section: Mapping, field: str, gone: frozenset[Span]) -> tuple[Mapping, Entry]:
-    """The entry in the file that a new key is written behind: of the same part of the Plan, the nearest before it."""
-    document = reading.document
-    known: dict[Span, str] = {}
-    for name, origin in reading.origins.items():
-        if isinstance(origin, Explicit) and origin.key_span is not None:
-            known.setdefault(origin.key_span, name)
-    order = {name: number for number, name in enumerate(ordered_names())}
-    at, part = order.get(field, 0), field.partition(".")[0]
-    best: tuple[tuple[int, int, int], Place] | None = None
-    for number, entry in enumerate(section.entries):
-        if entry.key.shared or entry.value.shared or entry.key.span in gone:
-            continue
-        if document.syntax == "shell" and not _within(entry.key.span, reading.root.span):
-            continue
-        place = place_of_key(document, entry.key.span)
-        if place is None or not usable(document, place.holder, place.entry):
-            continue
-        stands = known.get(entry.key.span)
-        if stands is not None and stands.partition(".")[0] == part:
-            away = at - order[stands]
-            score = (0, 0 if away > 0 else 1, abs(away))
-        else:
-            score = (1, 0, -number)
-        if best is None or score < best[0]:
-            best = score, place
-    if best is None:
-        raise CannotEditError("there is no key beside which it could be written")
-    return best[1].holder, best[1].entry
-
-
-def _within(inner: Span, outer: Span) -> bool:
-    return outer.start <= inner.start and inner.end <= outer.end

@@ -45,6 +45,9 @@ def make(readings: list[Reading], finding: Diagnostic, read: Read) -> Made | Ref
     refused = Refused(finding, "no way of writing it in this format is known")
     try:
         for edits in ways(readings[index], finding.fix):
+            if not edits:
+                refused = Refused(finding, "the file says so already")
+                continue
             try:
                 new = apply(document.text, edits)
             except ValueError:

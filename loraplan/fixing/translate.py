@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from loraplan.fixing import switches
 from loraplan.formats.reading import Reading
 
 
@@ -33,8 +34,6 @@ _ALL_LINEAR: dict[str, tuple[tuple[Operation, ...], ...]] = {
 }
 _LISTS_ONLY = frozenset(("oumi", "ludwig", "unsloth", "open-instruct", "h2o-llmstudio", "xtuner", "openrlhf"))
 """Formats for which no value is known that their own parser surely takes for all linear layers."""
-_OWN_NAMES = frozenset(("torchtune", "litgpt", "mistral-finetune"))
-"""Formats whose switches are read into names of other modules: a list of names cannot be written back."""
 
 
 def translations(reading: Reading, field: str, value: Any) -> tuple[tuple[Operation, ...], ...] | str | None:
@@ -44,8 +43,11 @@ def translations(reading: Reading, field: str, value: Any) -> tuple[tuple[Operat
     """
     name = reading.format
     if field == "adapter.target_modules":
-        if name in _OWN_NAMES:
-            return f"{name} chooses modules by switches"
+        if name == "mistral-finetune":
+            return f"{name} adapts every linear layer"
+        if name in switches.FORMATS:
+            found = switches.switches(reading, value)
+            return found if isinstance(found, str) else (tuple(Write(key, to) for key, to in found.items()),)
         if value == "all-linear":
             if name in _LISTS_ONLY:
                 return f"{name} takes module names only"

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from loraplan.document import Document, Span
+from loraplan.document import Document, KeyPath, Span
 from loraplan.document.comments import every_comment
 from loraplan.document.edit import Edit
 from loraplan.document.structure import unchanged_elsewhere
+from loraplan.fixing.switches import meant
 from loraplan.formats.reading import Reading
 from loraplan.origin import Explicit
 from loraplan.plan import get, ordered_names
@@ -49,15 +50,15 @@ def objection(before: list[Reading], after: list[Reading], index: int, fix: Fix,
     renamed = any(isinstance(change, RenameKey) for change in fix.changes)
     named = {change.field for change in fix.changes if isinstance(change, Set | Remove)}
     for number, (old, now) in enumerate(zip(before, after, strict=True)):
-        if _issues(now, renamed) - _issues(old, renamed):
-            return Objection("the new text would be read with a complaint")
         for name in ordered_names():
             if name not in named and _differs(name, old, now, new):
                 origin = old.explicit(name)
-                same_key = origin is not None and any(_overlap(origin.span, edit.span) for edit in edits)
-                return Objection(f"{name} would change too", broken=not same_key)
+                shared = origin is not None and origin.key_path in _key_paths(named, old, now)
+                return Objection(f"{name} would change too", broken=not shared)
             if name not in named and not named & _LEADING.get(name, frozenset()) and _other_default(name, old, now):
                 return Objection(f"the default of {name} would change with it")
+        if _issues(now, renamed) - _issues(old, renamed):
+            return Objection("the new text would be read with a complaint")
         if number == index and (reason := _missing(old, now, fix, new)):
             return Objection(reason)
     return None
@@ -72,7 +73,7 @@ def _missing(old: Reading, now: Reading, fix: Fix, written: list[Span]) -> str |
     for change in fix.changes:
         match change:
             case Set(field=field, value=value):
-                if not same(get(now.plan, field), value):
+                if not says(now, field, value):
                     return f"{old.key(field)} cannot be set to that value in this format"
                 if any(issue.field == field for issue in now.value_issues):
                     return f"{old.key(field)} would not be read as meant"
@@ -98,6 +99,15 @@ def _differs(name: str, old: Reading, now: Reading, written: list[Span]) -> bool
     if isinstance(before, Explicit) != isinstance(after, Explicit):
         return True
     return isinstance(before, Explicit) and not same(get(old.plan, name), get(now.plan, name))
+
+
+def says(now: Reading, field: str, value: Any) -> bool:
+    """Whether a field has a value; what switches adapt is named module by module, in the switches' order."""
+    has = get(now.plan, field)
+    if same(has, value):
+        return True
+    modules = meant(now, value) if field == "adapter.target_modules" else None
+    return modules is not None and isinstance(has, tuple) and modules == frozenset(has)
 
 
 def _other_default(name: str, old: Reading, now: Reading) -> bool:
@@ -132,6 +142,12 @@ def audit(before: list[Reading], after: list[Reading], fixes: Iterable[Fix]) -> 
             if was is None or is_now is None or not same(get(old.plan, name), get(now.plan, name)):
                 return f"{name} is changed too"
     return None
+
+
+def _key_paths(names: Iterable[str], *readings: Reading) -> set[KeyPath]:
+    """The keys under which fields are written."""
+    origins = [reading.explicit(name) for name in names for reading in readings]
+    return {origin.key_path for origin in origins if origin is not None}
 
 
 def _overlap(one: Span, other: Span) -> bool:

@@ -132,10 +132,15 @@ def _hub_id(path: str) -> str:
     return path
 
 
+def switches(model: str | None) -> dict[str, tuple[str, ...]]:
+    """Switch -> transformers' names of the modules that it adapts in a model."""
+    leaf = (folder_name(model) or "").lower()
+    return next((table for prefix, table in _FAMILIES if leaf.startswith(prefix)), _LLAMA)
+
+
 def _targets(draft: Draft) -> None:
     """litgpt's switches as transformers' module names; `facts["litgpt_targets"]` keeps the switches that are on."""
-    leaf = (folder_name(draft.values.get("model.name")) or "").lower()
-    names = next((table for prefix, table in _FAMILIES if leaf.startswith(prefix)), _LLAMA)
+    names = switches(draft.values.get("model.name"))
     on: list[str] = []
     written: str | None = None
     for switch in _LORA_SWITCHES:

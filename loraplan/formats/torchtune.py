@@ -107,19 +107,24 @@ def _same_model(folder: str, leaf: str) -> bool:
     return stem(folder) == stem(leaf)
 
 
+def switches(builder: str) -> tuple[dict[str, str], tuple[str, ...]]:
+    """PEFT's names: of each of torchtune's attention modules, and of what `apply_lora_to_mlp` adapts."""
+    if not builder.rpartition("lora_")[2].startswith("phi"):
+        return _TARGETS, _MLP
+    fused = {name: "qkv_proj" if name != "output_proj" else target for name, target in _TARGETS.items()}
+    return fused, ("gate_up_proj", "down_proj")  # transformers fuses q, k, v and gate, up in Phi-3 and 4
+
+
 def _targets(draft: Draft, builder: str) -> None:
     """torchtune's switches as PEFT's module names; `facts["torchtune_targets"]` keeps the names as written."""
     written = draft.raw("model.lora_attn_modules")
     names = [item for item in written if isinstance(item, str)] if isinstance(written, list) else []
     mlp = draft.raw("model.apply_lora_to_mlp") is True
     output = draft.raw("model.apply_lora_to_output") is True
-    fused = builder.rpartition("lora_")[2].startswith("phi")  # transformers fuses q, k, v and gate, up in Phi-3 and 4
-    targets: list[str] = []
-    for name in names:
-        target = _TARGETS.get(name, name)
-        targets.append("qkv_proj" if fused and target in ("q_proj", "k_proj", "v_proj") else target)
+    attention, feed_forward = switches(builder)
+    targets = [attention.get(name, name) for name in names]
     if mlp:
-        targets += ("gate_up_proj", "down_proj") if fused else _MLP
+        targets += feed_forward
     if output:
         targets.append("lm_head")
     if isinstance(written, list):

@@ -49,7 +49,7 @@ class Repository:
 
     def commit(self, **files: str) -> subprocess.CompletedProcess[str]:
         for name, content in files.items():
-            (self.directory / name.replace("_", ".")).write_text(content)
+            (self.directory / name.replace("_", ".")).write_bytes(content.encode())
         self.git("add", "-A")
         return self.git("commit", "-m", "x")
 
@@ -62,8 +62,8 @@ class Repository:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-def local(*arguments: str) -> object:
-    hook = next(item for item in HOOKS if item["id"] == "loraplan-check")
+def local(*arguments: str, name: str = "loraplan-check") -> object:
+    hook = next(item for item in HOOKS if item["id"] == name)
     command = hook["entry"].removeprefix("loraplan ")
     entry = f"{sys.executable} -m loraplan {command}"
     return {
@@ -91,6 +91,42 @@ def test_a_raised_rank_is_seen_against_head(tmp_path: Path) -> None:
     raised = repository.commit(a_yml=GOOD.replace("lora_r: 16", "lora_r: 128"))
     assert raised.returncode == 1
     assert "a.yml:6:9: RNK004" in raised.stdout + raised.stderr
+
+
+@needs_pre_commit
+def test_the_fixing_hook_blocks_a_commit_that_it_changed(tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "r")
+    repository.install(local("--select", "WRM003,ALP001", name="loraplan-fix"))
+    bad = GOOD + "lr_scheduler: constant  # é\nwarmup_steps: 10\n"
+    files = {"a_yml": bad.replace("warmup_ratio: 0.03\n", ""), "b_yml": GOOD, "other_json": '{"name": "lora"}'}
+    files["c_yml"] = files["a_yml"].replace("\n", "\r\n")
+    blocked = repository.commit(**files)
+    assert blocked.returncode == 1
+    assert "files were modified by this hook" in blocked.stdout + blocked.stderr
+    assert "exit code: 1" in blocked.stdout + blocked.stderr
+    assert "fixed 2, 0 remaining" in blocked.stdout + blocked.stderr
+    fixed = files["a_yml"].replace("constant  # é", "constant_with_warmup  # é")
+    assert (repository.directory / "a.yml").read_text() == fixed
+    assert (repository.directory / "c.yml").read_bytes().decode() == fixed.replace("\n", "\r\n")
+    assert (repository.directory / "b.yml").read_text() == GOOD
+    passed = repository.commit()
+    assert passed.returncode == 0, passed.stdout + passed.stderr
+    assert repository.git("show", "HEAD:a.yml").stdout == fixed
+
+
+@needs_pre_commit
+def test_the_fixing_hook_writes_safe_fixes_only_unless_told(tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "r")
+    repository.install(local("--select", "ALP001", name="loraplan-fix"))
+    bad = GOOD.replace("lora_alpha: 32", "lora_alpha: 1")
+    blocked = repository.commit(a_yml=bad)
+    assert blocked.returncode == 1
+    assert "a.yml:7:13: ALP001 warning: " in blocked.stdout + blocked.stderr
+    assert (repository.directory / "a.yml").read_text() == bad
+    repository.install(local("--select", "ALP001", "--unsafe-fixes", name="loraplan-fix"))
+    assert repository.commit().returncode == 1
+    assert (repository.directory / "a.yml").read_text() == GOOD
+    assert repository.commit().returncode == 0
 
 
 @pytest.mark.slow

@@ -164,3 +164,56 @@ def test_a_plan_takes_one_run(config: Path) -> None:
     other.write_text(BAD)
     assert loraplan(config.parent, "fix", "qlora.yml", "b.yml", "-o", "x.yaml").returncode == 2
     assert loraplan(config.parent, "fix", "none.yml", "-o", "x.yaml").returncode == 2
+
+
+def test_a_changed_file_may_count_as_a_failure(config: Path) -> None:
+    for _, code in ((BAD, 1), (GOOD, 0)):
+        done = loraplan(config.parent, "check", "--fix", "--exit-non-zero-on-fix", "qlora.yml")
+        assert done.returncode == code, done.stderr
+        assert config.read_text("utf-8") == GOOD
+    config.write_text(BAD, encoding="utf-8")
+    assert loraplan(config.parent, "fix", "--exit-non-zero-on-fix", "qlora.yml").returncode == 1
+
+
+# A finding that is merely an info, and whose fix changes the training.
+INFO = AXOLOTL.replace("lora_target_linear: true", "lora_target_modules: [q_proj, v_proj]")
+
+
+def test_unsafe_fixes_are_of_what_fails_the_check(config: Path) -> None:
+    config.write_text(INFO, encoding="utf-8")
+    done = loraplan(config.parent, "check", "--fix", "--unsafe-fixes", "qlora.yml")
+    assert config.read_text("utf-8") == INFO
+    assert done.returncode == 0
+    assert "qlora.yml: not applied: unsafe fixes of TGT004 (below --fail-on warning; " in done.stderr
+    assert loraplan(config.parent, "check", "--diff", "--unsafe-fixes", "qlora.yml").stdout == ""
+    loraplan(config.parent, "check", "--fix", "qlora.yml")
+    assert config.read_text("utf-8") == INFO
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("check", "--fix", "--fail-on", "info"),
+        ("fix", "--fail-on", "info"),
+        ("check", "--fix", "--select", "TGT004"),
+        ("check", "--fix", "--extend-select", "attention-only-targets"),
+        ("fix", "--select", "TGT"),
+    ],
+)
+def test_what_is_asked_for_is_fixed_whatever_its_severity(config: Path, arguments: tuple[str, ...]) -> None:
+    config.write_text(INFO, encoding="utf-8")
+    loraplan(config.parent, *arguments, "--unsafe-fixes", "qlora.yml")
+    assert config.read_text("utf-8") == AXOLOTL
+
+
+def test_all_names_no_rule(config: Path) -> None:
+    config.write_text(INFO, encoding="utf-8")
+    loraplan(config.parent, "check", "--fix", "--unsafe-fixes", "--select", "ALL", "qlora.yml")
+    assert config.read_text("utf-8") == INFO
+
+
+def test_a_settings_file_moves_the_threshold(config: Path) -> None:
+    config.write_text(INFO, encoding="utf-8")
+    (config.parent / "loraplan.toml").write_text('fail-on = "info"\n')
+    loraplan(config.parent, "fix", "--unsafe-fixes", "qlora.yml")
+    assert config.read_text("utf-8") == AXOLOTL

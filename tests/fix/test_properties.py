@@ -20,7 +20,7 @@ from loraplan.fixing import fix_text
 from loraplan.fixing.changes import ways
 from loraplan.fixing.rewrite import rewrite
 from loraplan.fixing.spelling import numbers, spellings
-from loraplan.fixing.verify import objection, ranges, same
+from loraplan.fixing.verify import objection, ranges, same, says
 from loraplan.formats import read
 from loraplan.formats.values import scalar_value
 from loraplan.origin import Explicit
@@ -73,7 +73,7 @@ def test_a_change_sets_its_field_and_no_other(data: st.DataObject) -> None:
             return
     except CannotEditError:
         return
-    assert same(get(after[0].plan, field), value)
+    assert says(after[0], field, value)
     written = {name for name, origin in before[0].origins.items() if isinstance(origin, Explicit)} - {field}
     key = after[0].explicit(field)
     for name in ordered_names():

@@ -16,3 +16,21 @@ def test_recipe(case: Case) -> None:
     found = run(case)
     loud = {(item.code, item.line, item.column) for item in found if item.severity != "info"}
     assert loud == {(item.code, item.line, item.column) for item in case.expected}, found
+
+
+# The recipes that the thresholds were calibrated on, by their headings above: none may go missing.
+CALIBRATED = (
+    "QLoRA's 7B script",
+    "TRL, LoRA without regret, supervised",
+    "TRL, LoRA without regret, GRPO at rank 1",
+    "LLaMA-Factory, supervised LoRA",
+    "axolotl, QLoRA on Llama 3",
+    "Unsloth's notebook",
+    "torchtune, 8B QLoRA on one device",
+    "bitsandbytes' FSDP and QLoRA example",
+)
+
+
+@pytest.mark.parametrize("name", CALIBRATED)
+def test_every_calibration_recipe_is_there(name: str) -> None:
+    assert any(case.heading.startswith(name) for case in RECIPES)

@@ -133,6 +133,8 @@ class Session:
         trainer = self._trainer
         if self._manifest.dry_run:
             next(iter(trainer.get_train_dataloader()))
+            if self._situation.sharding == "none":
+                trainer.create_optimizer()
             self._report(ready(trainer.model, self._steps()))
             return "dry_run"
         self._sample("before")

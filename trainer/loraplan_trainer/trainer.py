@@ -59,6 +59,12 @@ class Watched:
         return norm
 
     def create_optimizer(self: Any, model: Any = None) -> Any:
+        try:
+            return self._create_optimizer(model)
+        except (ImportError, ValueError, TypeError) as error:
+            raise CannotRun(f"optimizer.name {self.args.optim}: cannot be made: {error}") from error
+
+    def _create_optimizer(self: Any, model: Any) -> Any:
         if self._loraplus_lr_ratio is None or self.optimizer is not None:
             return super().create_optimizer(model)  # type: ignore[misc]
         from peft.optimizers import create_loraplus_optimizer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -133,10 +133,3 @@ def _wishes(given: dict[str, Any]) -> Wishes:
     else:
         kept["prompts"] = None
     return Wishes(**kept)
-
-
-def known_forms() -> tuple[str, ...]:
-    """The forms that --data-form takes, for a test that they are the trainer's."""
-    from loraplan_trainer.manifest import Form
-
-    return get_args(Form)

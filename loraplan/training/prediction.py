@@ -44,7 +44,8 @@ def predict(plan: Plan, arch: ArchSpec | None, card: Card | None) -> Prediction:
             phases[name] = max(phases.get(name, 0), int(item.bytes))
     if card is None:
         counter = found.allocated
-        words = f"tensors at the peak about {gib(counter.expected)} ({gib(counter.low)} to {gib(counter.high)})"
+        span = f"{gib(counter.low)} to {gib(counter.high)}"
+        words = f"on a GPU its tensors would peak at about {gib(counter.expected)} ({span})"
     else:
         counter = found.device
         words = f"about {gib(counter.expected)} ({gib(counter.low)} to {gib(counter.high)}) of {gib(card.total)}"

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 BENCH = Path(__file__).resolve().parent
 sys.path.insert(0, str(BENCH))
 
+from accuracy import judge  # noqa: E402
 from measured_rows import Case, OutOfScope, Skipped, case, group  # noqa: E402
 
 from loraplan.arch.match import match  # noqa: E402
@@ -169,18 +170,26 @@ def summary(items: list[tuple[Asked, dict[str, Any]]], unsaid: Counter[str]) -> 
         else:
             told.append((item, said))
     best = min(COUNTERS, key=lambda name: _median(told, name)) if told else "allocated"
+    plain = [(item, said) for item, said in told if not said["approximated"]]
     return {
         "rows": len(told),
         "rows_not_expressible": sum(reasons.values()),
         "reasons": dict(reasons.most_common()),
         "counter_of_unstated": best if any(counter(item.row) is None for item, _ in told) else None,
         **_figures([_error(item, said, best) for item, said in told]),
+        "ours": _figures([ours(item) for item, _ in told]),
         "approximated": dict(Counter(what for _, said in told for what in said["approximated"]).most_common()),
         "exact": {
-            "rows": sum(not said["approximated"] for _, said in told),
-            **_figures([_error(item, said, best) for item, said in told if not said["approximated"]]),
+            "rows": len(plain),
+            **_figures([_error(item, said, best) for item, said in plain]),
+            "ours": _figures([ours(item) for item, _ in plain]),
         },
     }
+
+
+def ours(item: Asked) -> float:
+    """LoRAPlan's own error on the row, in per cent."""
+    return judge(item.row, item.group).error
 
 
 def _error(item: Asked, said: dict[str, Any], unstated: str) -> float:

@@ -111,7 +111,7 @@ def _step(
     if not setting.outputs_kept:
         del outputs, cache
     ledger.phase = "loss backward"
-    loss.backward()
+    _backward(loss)
     if not setting.outputs_kept:
         del loss
     ledger.phase = "optimizer"
@@ -121,6 +121,15 @@ def _step(
         ledger.label([item for item in state.values() if isinstance(item, torch.Tensor)], "optimizer state")
     ledger.phase = "end"
     return saved
+
+
+def _backward(loss: Any) -> None:
+    """`loss.backward()` within the modes that watch: as a torch function it would leave them."""
+    import torch
+
+    engine = torch.autograd.Variable._execution_engine  # noqa: SLF001 -- `torch.autograd.backward` leaves them too
+    gradient = (torch.ones_like(loss),)
+    engine.run_backward((loss,), gradient, False, False, (), allow_unreachable=True, accumulate_grad=True)
 
 
 def _batch(ledger: Ledger, setting: Setting) -> dict[str, Any]:

@@ -35,6 +35,7 @@ def test_written_and_read_back(tmp_path: Path) -> None:
         ("data", [], "data: "),
         ("plan", {"adapter": {"rank": 8}}, "plan.adapter.rank: "),
         ("plan", {"adapter": {"r": "eight"}}, "plan.adapter.r: "),
+        ("plan", {"run": {"seed": 4}}, "seed 3 is not the plan's run.seed 4"),
         ("broken_rows", "ignore", "broken_rows: "),
         ("unknown", 1, "unknown: "),
     ],

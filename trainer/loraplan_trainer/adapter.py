@@ -8,6 +8,7 @@ from typing import Any
 from loraplan.plan import Plan
 from loraplan_trainer import arguments
 from loraplan_trainer.failure import CannotRun
+from loraplan_trainer.memory import is_out_of_memory
 
 
 def config(plan: Plan) -> Any:
@@ -36,7 +37,7 @@ def attach(model: Any, plan: Plan, lora: Any) -> Any:
             return PeftModel.from_pretrained(model, source, is_trainable=True, autocast_adapter_dtype=autocast)
         adapted = get_peft_model(model, lora, autocast_adapter_dtype=autocast)
     except (ValueError, TypeError, KeyError, RuntimeError, NotImplementedError) as error:
-        if _is_memory(error):
+        if is_out_of_memory(error):
             raise
         raise CannotRun(f"the adapter does not fit the model: {error}") from error
     if plan.adapter.init == "loftq":
@@ -96,9 +97,3 @@ def modules(model: Any) -> int:
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     return sum(isinstance(module, BaseTunerLayer) for module in model.modules())
-
-
-def _is_memory(error: BaseException) -> bool:
-    import torch
-
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)

@@ -126,6 +126,8 @@ class PhaseMemory(_Event):
     phase: Phase
     peak: int
     memory_source: MemorySource
+    reserved: int | None = None
+    """What torch's allocator held from the card at most, on a card."""
 
 
 class Evaluation(_Event):

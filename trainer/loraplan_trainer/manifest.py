@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator, model_validator
 
 from loraplan import atomic
 from loraplan.plan import Plan
@@ -131,6 +131,12 @@ class Manifest(_Strict):
         if not Path(value).is_absolute():
             raise ValueError("must be an absolute path")
         return value
+
+    @model_validator(mode="after")
+    def _one_seed(self) -> Self:
+        if self.plan.run.seed is not None and self.plan.run.seed != self.seed:
+            raise ValueError(f"seed {self.seed} is not the plan's run.seed {self.plan.run.seed}")
+        return self
 
     @property
     def directory(self) -> Path:

@@ -22,6 +22,7 @@ class Meter:
     def __init__(self, device: str) -> None:
         self.source: MemorySource = "cuda" if device == "cuda" else "rss"
         self.peaks: dict[Phase, int] = {}
+        self._reserved: dict[Phase, int] = {}
         self.phase: Phase | None = None
         """The phase that runs, or ran when an error came."""
 
@@ -38,6 +39,11 @@ class Meter:
         """Note the peak of the phase that runs."""
         if self.phase is not None:
             self.peaks[self.phase] = max(self.peaks.get(self.phase, 0), self._peak())
+            if self.source == "cuda":
+                import torch
+
+                reserved = int(torch.cuda.max_memory_reserved())
+                self._reserved[self.phase] = max(self._reserved.get(self.phase, 0), reserved)
             self.phase = None
 
     @contextmanager
@@ -64,7 +70,10 @@ class Meter:
 
     def events(self) -> list[PhaseMemory]:
         """One record a phase, in the order they first ran."""
-        return [PhaseMemory(phase=phase, peak=peak, memory_source=self.source) for phase, peak in self.peaks.items()]
+        return [
+            PhaseMemory(phase=phase, peak=peak, reserved=self._reserved.get(phase), memory_source=self.source)
+            for phase, peak in self.peaks.items()
+        ]
 
     def _peak(self) -> int:
         if self.source == "cuda":
@@ -72,6 +81,17 @@ class Meter:
 
             return int(torch.cuda.max_memory_allocated())
         return _resident()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error is an allocator's: CUDA's, torch's on the CPU, bitsandbytes', Python's own."""
+    import torch
+
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    # torch's CPU allocator and bitsandbytes raise a plain RuntimeError.
+    text = str(error)
+    return isinstance(error, RuntimeError) and ("can't allocate memory" in text or "out of memory" in text.lower())
 
 
 def _resident() -> int:

@@ -9,6 +9,7 @@ from loraplan.plan import Plan
 from loraplan_trainer import arguments
 from loraplan_trainer.data.templates import TEMPLATES, is_template_text
 from loraplan_trainer.failure import CannotRun
+from loraplan_trainer.memory import is_out_of_memory
 from loraplan_trainer.situation import Situation
 
 
@@ -42,7 +43,6 @@ def load_tokenizer(plan: Plan) -> Any:
 
 def load_model(plan: Plan, situation: Situation, tokenizer: Any, local_rank: int = 0) -> Any:
     """The base model, quantized where the Plan says so, its embeddings grown to the tokenizer. Raises CannotRun."""
-    import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     keywords = arguments.model(plan)
@@ -58,10 +58,8 @@ def load_model(plan: Plan, situation: Situation, tokenizer: Any, local_rank: int
         keywords["device_map"] = {"": local_rank}
     try:
         model = AutoModelForCausalLM.from_pretrained(plan.model.name, **keywords)
-    except (torch.OutOfMemoryError, MemoryError):
-        raise
     except Exception as error:
-        if "can't allocate memory" in str(error):
+        if is_out_of_memory(error):
             raise
         raise CannotRun(f"model.name {plan.model.name}: cannot be loaded: {_short(error)}") from error
     wanted = len(tokenizer)

@@ -21,7 +21,7 @@ from loraplan_trainer.failure import CannotRun, NotANumber
 from loraplan_trainer.fields import accept
 from loraplan_trainer.fields.outcomes import Honoured
 from loraplan_trainer.manifest import Manifest
-from loraplan_trainer.memory import Meter
+from loraplan_trainer.memory import Meter, is_out_of_memory
 from loraplan_trainer.signals import Interrupted, Signals
 from loraplan_trainer.situation import Situation
 
@@ -92,7 +92,7 @@ class Run:
         except CannotRun as error:
             return self._fail("cannot_run", str(error), failure.CANNOT_RUN)
         except Exception as error:
-            if _is_out_of_memory(error):
+            if is_out_of_memory(error):
                 return self._out_of_memory(error)
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
                 return self._fail("cannot_run", f"{error.filename or self.directory}: {error.strerror}", 2)
@@ -194,6 +194,8 @@ class Run:
                 f"the manifest is for {manifest.processes} process(es), {self.processes} were started; "
                 "start them with `loraplan train`, or accelerate's or torch's launcher"
             )
+        # Beside the checkpoints, not among them.
+        os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(self.directory / "tensorboard"))
         device: Literal["cpu", "cuda"] = "cuda" if available and manifest.device != "cpu" else "cpu"
         if device == "cpu":
             os.environ["ACCELERATE_USE_CPU"] = "true"
@@ -262,13 +264,3 @@ def _quiet_libraries() -> Iterator[None]:
         warnings.filterwarnings("ignore", message="Setting `save_embedding_layers` to `True`")
         warnings.filterwarnings("ignore", message=".*changes the base weights")
         yield
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    import torch
-
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    # torch's CPU allocator and bitsandbytes raise a plain RuntimeError.
-    text = str(error)
-    return isinstance(error, RuntimeError) and ("can't allocate memory" in text or "out of memory" in text.lower())

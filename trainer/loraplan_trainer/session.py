@@ -16,7 +16,7 @@ from loraplan_trainer import adapter, arguments, checkpoints, sample
 from loraplan_trainer.data.build import Prepared, prepare
 from loraplan_trainer.events import Event, PlanField, Warned
 from loraplan_trainer.failure import CannotRun
-from loraplan_trainer.memory import Meter
+from loraplan_trainer.memory import Meter, is_out_of_memory
 from loraplan_trainer.merge import merge
 from loraplan_trainer.model import load_model, load_tokenizer
 from loraplan_trainer.recorder import Recorder, ready
@@ -113,7 +113,9 @@ class Session:
                     if arguments.needs_initial_adapter(plan) and fresh and self._owner.main:
                         adapter.save_initial(model, self._initial)
                 trainer = WatchedSFT(model=model, **keywords)
-        except (ValueError, TypeError, NotImplementedError, ImportError) as error:
+        except (ValueError, TypeError, RuntimeError, ImportError) as error:
+            if is_out_of_memory(error):
+                raise
             raise CannotRun(f"TRL refuses the run: {error}") from error
         return trainer
 
@@ -168,6 +170,9 @@ class Session:
         with self._meter.during("save"):
             if self._owner.main:
                 shutil.rmtree(staged, ignore_errors=True)
+            fsdp = getattr(trainer.accelerator.state, "fsdp_plugin", None)
+            if fsdp is not None:
+                fsdp.set_state_dict_type("FULL_STATE_DICT")  # or save_model writes nothing
             if name == MODEL or sharded:
                 trainer.save_model(str(staged))  # gathers what is sharded, on every process
             elif self._owner.main:
@@ -180,7 +185,11 @@ class Session:
                 self._owner.saved(target)
 
     def _sample(self, when: Literal["before", "after"]) -> None:
-        if not self._manifest.sample_prompts or not self._owner.main or self._situation.sharding != "none":
+        if not self._manifest.sample_prompts or not self._owner.main:
+            return
+        if self._situation.sharding != "none":
+            if when == "before":
+                self._report(Warned(text="no samples are written: a sharded model does not generate on one process"))
             return
         data: Prepared = self._data
         model = self._trainer.accelerator.unwrap_model(self._trainer.model)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import time
 from types import FrameType
 
 from loraplan_trainer.failure import INTERRUPTED, TERMINATED
+
+IMPATIENT = 1.0
+"""Seconds after which a second Ctrl-C is one that somebody meant."""
 
 
 class Interrupted(BaseException):
@@ -13,11 +18,14 @@ class Interrupted(BaseException):
 
 
 class Signals:
-    """Takes SIGINT and SIGTERM. The first asks training to stop; a second SIGINT ends the process at once."""
+    """Takes SIGINT and SIGTERM. The first asks training to stop; a second Ctrl-C ends the process at once."""
 
     def __init__(self) -> None:
         self.received: int | None = None
         self._training = False
+        self._when = 0.0
+        # A launcher passes on to its processes what they have received already, as members of its group.
+        self._launched = "TORCHELASTIC_RUN_ID" in os.environ
 
     def install(self) -> None:
         signal.signal(signal.SIGINT, self._take)
@@ -34,10 +42,9 @@ class Signals:
         return INTERRUPTED if self.received == signal.SIGINT else TERMINATED
 
     def _take(self, number: int, _frame: FrameType | None) -> None:
-        again = self.received is not None
-        self.received = self.received or number
-        if not self._training:
-            raise Interrupted
-        if again and number == signal.SIGINT:
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if self.received is None:
+            self.received, self._when = number, time.monotonic()
+            if not self._training:
+                raise Interrupted
+        elif number == signal.SIGINT and not self._launched and time.monotonic() - self._when > IMPATIENT:
             raise Interrupted

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from loraplan.arch.spec import ArchSpec
     from loraplan.datasets import Size
     from loraplan.devices import Device
+    from loraplan.memory.term import Estimate
 
 T = TypeVar("T")
 
@@ -66,6 +67,10 @@ class Facts:
 
     def baseline(self) -> Reading:
         return self._once("baseline", lambda: self._earlier(self.reading))
+
+    def estimate(self) -> Estimate:
+        """Peak memory of the run; raises Skip where the architecture is unknown."""
+        return self._once("estimate", self._estimate)
 
     def _once(self, name: str, find: Callable[[], T]) -> T:
         if name not in self._kept:
@@ -129,6 +134,16 @@ class Facts:
         except datasets.UnknownSizeError as unknown:
             raise Skip("dataset", f"dataset size unknown: {unknown} (--dataset-size gives it)") from unknown
 
+    def _estimate(self) -> Estimate:
+        from loraplan.memory.model import estimate
+        from loraplan.memory.stack import stack_of
+
+        try:
+            device = self.gpu()
+        except Skip:
+            device = None
+        return estimate(self.reading.plan, self.arch(), device, stack=stack_of(self.reading, self.versions))
+
     def _find_gpu(self) -> Device:
         if self.inputs.gpu is None:
             raise Skip("gpu", "GPU unknown (--gpu names one)")
@@ -169,6 +184,10 @@ class RunContext:
     @property
     def gpu(self) -> Device:
         return self._facts.gpu()
+
+    @property
+    def estimate(self) -> Estimate:
+        return self._facts.estimate()
 
     @property
     def gpu_or_none(self) -> Device | None:

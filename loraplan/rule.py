@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from loraplan.arch.match import Matched
     from loraplan.arch.spec import ArchSpec
     from loraplan.devices import Device
+    from loraplan.memory.term import Estimate
     from loraplan.formats.reading import Reading
 
 Severity = Literal["error", "warning", "info"]
@@ -122,6 +123,10 @@ class Context(Protocol):
 
     @property
     def gpu_or_none(self) -> Device | None: ...
+
+    @property
+    def estimate(self) -> Estimate:
+        """Predicted peak memory of the run; raises Skip where the architecture is unknown."""
 
     @property
     def baseline(self) -> Reading:

@@ -53,6 +53,7 @@ def runs_of(
     from loraplan.document.read import read_text
     from loraplan.engine import Checker, Overrides
     from loraplan.formats import NotAConfig
+    from loraplan.memory.stack import stack_of
     from loraplan.rule import Skip
     from loraplan.settings import SettingsError
 
@@ -72,24 +73,16 @@ def runs_of(
             arch = known.arch()
         except Skip as skip:
             fail(f"{path}: {skip.reason}; --model names one that is known (loraplan models), or a directory")
-        stack = _stack(changes.stack or reading.framework, {**known.versions, **_own(reading.framework, reading.version)})
+        stack = _stack(changes.stack, known.versions) if changes.stack else stack_of(reading, known.versions)
         found.append(Run(_changed(reading.plan, changes), arch, stack))
     return found
-
-
-def _own(framework: str, version: str | None) -> dict[str, str]:
-    return {framework: version} if version else {}
 
 
 def _stack(framework: str, versions: dict[str, str]) -> Stack:
     from loraplan.memory.stack import STACKS, stack_for
 
-    if framework not in STACKS and framework not in ("peft", "loraplan", "custom", "python", "hf-args"):
-        from difflib import get_close_matches
-
-        close = get_close_matches(framework, STACKS, n=1, cutoff=0.6)
-        if close:
-            fail(f"unknown stack `{framework}`; did you mean `{close[0]}`?")
+    if framework not in STACKS:
+        fail(f"unknown stack `{framework}`; known: {', '.join(STACKS)}")
     return stack_for(framework, versions)
 
 

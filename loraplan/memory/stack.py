@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from loraplan.formats.reading import Reading
 
 
 class Stack(NamedTuple):
@@ -224,6 +227,12 @@ def stack_for(framework: str, versions: dict[str, str] | None = None, **changes:
     if transformers is not None:
         found = _of_transformers(found, transformers)
     return found._replace(**changes)
+
+
+def stack_of(reading: Reading, versions: dict[str, str]) -> Stack:
+    """The stack of a config that was read, at the versions known for it."""
+    own = {reading.framework: reading.version} if reading.version else {}
+    return stack_for(reading.framework, {**versions, **own})
 
 
 def _trl_of(found: Stack, trl: tuple[int, ...] | None, transformers: tuple[int, ...] | None) -> Stack:

@@ -50,10 +50,15 @@ CODES: dict[str, str] = {
     "LRS002": "optimization.learning_rate_too_high",
     "LRS003": "optimization.sft_lr_in_preference_or_rl",
     "LRS004": "optimization.lr_alpha_product_high",
+    "MEM001": "memory.predicted_out_of_memory",
+    "MEM002": "memory.checkpointing_off",
     "MEM003": "memory.reentrant_checkpointing",
+    "MEM004": "memory.modules_to_save_memory",
+    "MEM005": "memory.logits_spike",
     "OPT001": "optimization.optimizer_incompatible",
     "OPT002": "optimization.weight_decay_high",
     "OPT003": "optimization.gradient_clipping_off",
+    "OPT004": "optimization.optimizer_memory",
     "OPT005": "optimization.adam_settings_ignored",
     "OPT006": "optimization.kernels_incompatible",
     "PRC001": "precision.fp16_and_bf16",
@@ -66,6 +71,7 @@ CODES: dict[str, str] = {
     "QNT001": "quantization.fp4_quant_type",
     "QNT002": "quantization.compute_dtype_float32",
     "QNT003": "quantization.compute_dtype_mismatch",
+    "QNT004": "quantization.double_quantization_off",
     "QNT005": "quantization.bnb_config_invalid",
     "QNT006": "quantization.quantized_without_adapter",
     "QNT007": "quantization.fsdp_quant_storage",
@@ -119,7 +125,7 @@ CODES: dict[str, str] = {
 }
 
 PREVIEW = frozenset((
-    "ALP005", "ARC002", "BAT002", "BAT006", "DRP003", "DRP004", "LRS004", "OPT003", "QNT011", "REP001", "REP002",
+    "ALP005", "ARC002", "BAT002", "BAT006", "DRP003", "DRP004", "LRS004", "MEM005", "OPT003", "OPT004", "QNT011", "REP001", "REP002",
     "RNK003", "SEC003", "SRV001", "SRV002", "VAR001", "VAR005",
 ))  # fmt: skip
 """The rules with `preview=True`, which need not be imported where the preview is off."""
@@ -153,7 +159,9 @@ WHEN: dict[str, tuple[str, ...]] = {
     "DST001": ("distributed.fsdp",),
     "DST002": ("distributed.deepspeed", "distributed.tensor_parallel"),
     "LRS003": ("method!=sft",),
+    "MEM002": ("precision.gradient_checkpointing==false", "precision.gradient_checkpointing==none"),
     "MEM003": ("explicit:precision.use_reentrant",),
+    "MEM004": ("adapter.modules_to_save",),
     "OPT006": ("text:_kernel",),
     "PRC001": ("precision.fp16",),
     "PRC002": ("precision.bf16",),
@@ -164,6 +172,7 @@ WHEN: dict[str, tuple[str, ...]] = {
     "PRC007": ("text:activation_offloading",),
     "QNT001": ("quantization.quant_type==fp4",),
     "QNT002": ("quantization.compute_dtype==float32", "quantization.compute_dtype==fp32"),
+    "QNT004": ("quantization.double_quant==false",),
     "QNT003": ("explicit:quantization.compute_dtype",),
     "QNT007": ("distributed.fsdp",),
     "QNT008": ("text:merge",),

@@ -12,17 +12,15 @@ from loraplan.document.insertion import fill, insert, insert_table, is_empty
 from loraplan.document.layout import Written
 from loraplan.document.structure import Place, place_of_key, place_of_value, places, remove, rename
 from loraplan.fixing.example import like, sibling
+from loraplan.fixing.keys import keys_of
 from loraplan.fixing.rewrite import rewrite
 from loraplan.fixing.sections import created, section_of
 from loraplan.fixing.spelling import written_as
 from loraplan.fixing.translate import Drop, Write, translations
 from loraplan.formats.reading import Reading
 from loraplan.formats.values import scalar_value
-from loraplan.origin import Default
 from loraplan.rule import Change, Fix, Remove, RenameKey, Set
 
-_RENAMED = (("gradient_checkpointing", "activation_checkpointing"), ("warmup_ratio", "warmup_steps"))
-"""Names that newer releases of transformers give a key: whichever is read without complaint is written."""
 _MOST = 32
 """Ways of making a fix that are tried."""
 
@@ -57,7 +55,7 @@ def _together(reading: Reading, changes: list[Change]) -> dict[str, dict[str, An
     for change in changes:
         if not isinstance(change, Set) or reading.explicit(change.field) is not None:
             continue
-        keys = _keys(reading, change.field)
+        keys = keys_of(reading, change.field)
         if not keys or translations(reading, change.field, change.value) is not None:
             continue
         prefix, _, leaf = keys[0].rpartition(".")
@@ -172,20 +170,10 @@ def _set(
     if place is not None:
         yield from _values(reading, place, value)
         return
-    keys = _keys(reading, field)
+    keys = keys_of(reading, field)
     if not keys:
         raise CannotEditError(f"{reading.format} has no key for {field}")
     yield from _first(_write(reading, field, key, value, gone, beside) for key in keys)
-
-
-def _keys(reading: Reading, field: str) -> list[str]:
-    """The keys that a user of this format may write for a field, the most usual first."""
-    origin = reading.origins.get(field)
-    keys = [origin.key] if isinstance(origin, Default) and origin.key else []
-    keys += [reading.keys[field]] if field in reading.keys else []
-    for old, new in _RENAMED:
-        keys += [key.replace(old, new) for key in keys]
-    return list(dict.fromkeys(keys))
 
 
 def _values(reading: Reading, place: Place, value: Any) -> Iterator[list[Edit]]:

@@ -73,17 +73,18 @@ def created(
     names = key.split(".")
     inner = leaves
     for depth in range(len(names) - 1, len(names) - len(below), -1):
-        companions = _companions(reading, ".".join(names[:depth]))
-        if companions is None:
+        beside = companions(reading, ".".join(names[:depth]))
+        if beside is None:
             return None
-        spelt = {name: next(spellings(value, reading.document.syntax)) for name, value in companions.items()}
+        spelt = {name: next(spellings(value, reading.document.syntax)) for name, value in beside.items()}
         inner = {**spelt, **inner}
         if depth > len(names) - len(below) + 1:
             inner = {names[depth - 1]: inner}
     return inner
 
 
-def _companions(reading: Reading, prefix: str) -> Companions | None:
+def companions(reading: Reading, prefix: str) -> Companions | None:
+    """What a section is created with; None where it must not be created."""
     if reading.format == "loraplan":
         return {}
     found = _MADE.get(reading.format, {}).get(prefix)

@@ -10,6 +10,7 @@ from loraplan.document import Document, KeyPath, Span
 from loraplan.document.comments import every_comment
 from loraplan.document.edit import Edit
 from loraplan.document.structure import unchanged_elsewhere
+from loraplan.fixing.keys import stray
 from loraplan.fixing.switches import meant
 from loraplan.formats.reading import Reading
 from loraplan.origin import Explicit
@@ -43,6 +44,8 @@ def objection(before: list[Reading], after: list[Reading], index: int, fix: Fix,
     new = ranges(edits)
     if not unchanged_elsewhere(before[0].document, after[0].document, (edit.span for edit in edits), new):
         return Objection("something else in the file would change", broken=True)
+    if (key := stray(before[index], after[index], fix, [edit.span for edit in edits], new)) is not None:
+        return Objection(f"{key} would change too", broken=True)
     if _comments(before[0].document) - _comments(after[0].document):
         return Objection("a comment would be lost")
     if len(after[0].document.problems) > len(before[0].document.problems):

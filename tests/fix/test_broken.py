@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
-from click.testing import CliRunner, Result
 
-from loraplan.cli import cli as main
+from loraplan.cli import main
 from loraplan.document import Span
 from loraplan.document.edit import Edit
 from loraplan.engine import Checker, Overrides
@@ -38,6 +39,16 @@ def also_a_key_nobody_reads(reading: Reading, fix: Fix) -> Iterator[list[Edit]]:
     yield [_edit(text, "lora_alpha: 1", "lora_alpha: 32\nx: [1]\ny: 1")]
 
 
+def a_key_fewer(reading: Reading, fix: Fix) -> Iterator[list[Edit]]:
+    text = reading.document.text
+    yield [_edit(text, "lora_alpha: 1", "lora_alpha: 32"), _edit(text, "    type: alpaca\n", "")]
+
+
+def a_part_of_a_list(reading: Reading, fix: Fix) -> Iterator[list[Edit]]:
+    text = reading.document.text
+    yield [_edit(text, "lora_alpha: 1", "lora_alpha: 32"), _edit(text, "- path", "-\n    path")]
+
+
 def no_yaml(reading: Reading, fix: Fix) -> Iterator[list[Edit]]:
     yield [_edit(reading.document.text, "lora_alpha: 1", "lora_alpha: [1")]
 
@@ -47,8 +58,10 @@ def no_config(reading: Reading, fix: Fix) -> Iterator[list[Edit]]:
 
 
 INJECTED: dict[str, tuple[Way, str]] = {
-    "another field": (also_the_rank, "adapter.r would change too"),
-    "another key": (also_a_key_nobody_reads, "something else in the file would change"),
+    "another field": (also_the_rank, "lora_r would change too"),
+    "another key": (also_a_key_nobody_reads, "x would change too"),
+    "a key fewer": (a_key_fewer, "datasets.0.type would change too"),
+    "a part of a list": (a_part_of_a_list, "datasets.0.path would change too"),
     "no YAML": (no_yaml, "the file could not be read any more: "),
     "no config": (no_config, "the file could not be read any more: "),
 }
@@ -61,8 +74,16 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-def run(*arguments: Any) -> Result:
-    return CliRunner().invoke(main, [*map(str, arguments), "--isolated"])
+class Done(NamedTuple):
+    exit_code: object
+    output: str
+
+
+def run(*arguments: Any) -> Done:
+    output = io.StringIO()
+    with redirect_stdout(output), redirect_stderr(output), pytest.raises(SystemExit) as ended:
+        main([*map(str, arguments), "--isolated"])
+    return Done(ended.value.code, output.getvalue())
 
 
 @pytest.mark.parametrize("name", INJECTED)

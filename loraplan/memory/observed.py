@@ -12,8 +12,13 @@ if TYPE_CHECKING:
 
 CONTEXT = 600 << 20
 """CUDA context, kernels and libraries of one process."""
+POOLS = 384 << 20
+"""What batches of varying length leave unused in the allocator's pools even where tensors are small."""
 MODEL = 0.03
-"""Half width of the allocated range where nothing is unknown: nine of ten measured rows are nearer."""
+"""Half width of the allocated range of stacks with many measured rows: nine of ten are nearer."""
+MEASURED = {"TRL": MODEL, "transformers + PEFT": MODEL, "fsdp_qlora": MODEL, "litgpt": 0.05}
+UNMEASURED = 0.08
+"""Half width for stacks with few rows of known shape, or none."""
 RESERVED_LOW, RESERVED, RESERVED_HIGH = 1.05, 1.19, 1.335
 """Reserved over allocated: the span of the measured rows of fixed length (fsdp_qlora, PEFT's method comparison)."""
 
@@ -24,15 +29,16 @@ def ranges(run: Setup, peak: Phase, split: Shards) -> tuple[Range, Range, Range,
     Batches of varying length leave blocks that fit none of the later ones: the largest are those of the logits, which
     can stay a second time.
     """
-    low = MODEL + sum([item.low for item in run.unknown])
-    high = MODEL + sum([item.high for item in run.unknown])
+    width = MEASURED.get(run.stack.name, UNMEASURED)
+    low = width + sum([item.low for item in run.unknown])
+    high = width + sum([item.high for item in run.unknown])
     evidence = not run.shape.irregular
     if not evidence or split.gpus > 8:
         low, high = low + 0.05, high + 0.05
     size = peak.bytes
     left = 0
     if not run.plan.data.packing and not run.stack.empties_cache:
-        left = sum([term.bytes for term in peak.terms if term.name in ("logits and loss", "inside one block")])
+        left = POOLS + sum([term.bytes for term in peak.terms if term.name in ("logits and loss", "inside one block")])
     allocated = Range(int(size * (1 - min(low, 0.9))), size, int(size * (1 + high)))
     most = size * (RESERVED_HIGH + high - MODEL) + left
     reserved = Range(int(size * (RESERVED_LOW - min(low - MODEL, 0.9))), int(size * RESERVED), int(most))

@@ -105,7 +105,8 @@ def _frame(plan: Plan, arch: ArchSpec, stack: Stack, *, accumulates: bool) -> Se
     full = plan.adapter.method in ("none", "full")
     storage = _storage(plan, arch, unknown)
     weight_bytes = _weight_bytes(plan, arch, stack, storage, assumptions)
-    mixed = stack.autocast if stack.autocast is not None else bool(plan.precision.bf16 or plan.precision.fp16)
+    half = stack.autocast and bool(plan.precision.bf16 or plan.precision.fp16)
+    mixed = half and not (stack.pure_half and weight_bytes == 2)
     upcast = stack.upcast if storage.kind in ("bnb4", "bnb8") and not _sharded(plan) else ""
     norm = 4 if upcast else weight_bytes
     end = 4 if upcast == "all" else weight_bytes

@@ -39,8 +39,10 @@ class Stack(NamedTuple):
     """4-bit products keep their input (bitsandbytes before 0.42)."""
     merged_query: bool = False
     """q, k and v are one layer with one adapter."""
-    autocast: bool | None = None
-    """Whether half precision means autocast; None: as the config's bf16/fp16 says."""
+    autocast: bool = True
+    """Whether the config's bf16 or fp16 means autocast at all."""
+    pure_half: bool = False
+    """Half-precision weights are trained without autocast, fp32 ones with it."""
     unties: bool = False
     """Tied embeddings are two parameters."""
     quantizes_head: bool = False
@@ -169,7 +171,7 @@ STACKS: dict[str, Stack] = {
         fused_norm=True,
         cache=False,
         input_cast=False,
-        autocast=False,
+        pure_half=True,
         fused_adam=True,
         fsdp_upcasts=False,
         sources=(
@@ -190,7 +192,7 @@ STACKS: dict[str, Stack] = {
         quantizes_head=True,
         cache=False,
         input_cast=False,
-        autocast=False,
+        pure_half=True,
         fsdp_upcasts=False,
         sources=(
             ("adapter", "litgpt 0.5.13 finetune/lora.py: bf16-true"),

@@ -97,7 +97,7 @@ def check(plan: Plan, ctx: Context) -> Checked:
     if plan.precision.gradient_checkpointing:
         return
     device, found = ctx.gpu, ctx.estimate
-    from loraplan_rules.memory.planned import size
+    from loraplan_rules.planned import size
 
     saved = sum(term.bytes for term in found.phases[1].terms if term.name == "saved activations")
     if not saved:  # the stack turns checkpointing on

@@ -107,7 +107,7 @@ _REMEDY = {
 )
 def check(plan: Plan, ctx: Context) -> Checked:
     found = ctx.estimate
-    from loraplan_rules.memory.planned import size, stack
+    from loraplan_rules.planned import size, stack
 
     if stack(ctx).loss not in _WHOLE or plan.precision.fused_loss not in (None, "none") or found.peak.name != "loss":
         return

@@ -1,7 +1,7 @@
 """Whole embeddings are trained beside the adapter.
 
 ## What it does
-Flags `modules_to_save` with the embedding or the output head of a model whose matrix has 100 million elements or
+Notes `modules_to_save` with the embedding or the output head of a model whose matrix has 100 million elements or
 more, and says what the copy, its gradient and its optimizer state take.
 
 ## Why is this bad?
@@ -84,7 +84,7 @@ from loraplan.rule import Checked, Context, Evidence, Finding, rule
 @rule(
     code="MEM004",
     name="modules-to-save-memory",
-    severity="warning",
+    severity="info",
     why="a trained copy of a whole matrix costs its gradient and its optimizer state besides",
     reads=("adapter.modules_to_save", "optimizer.name", "data.new_tokens"),
     evidence=(
@@ -111,7 +111,7 @@ def check(plan: Plan, ctx: Context) -> Checked:
     if not large or arch.tied_embeddings:  # ARC003 speaks of tied ones
         return
     from loraplan.memory.optimizer import find
-    from loraplan_rules.memory.planned import size
+    from loraplan_rules.planned import size
 
     optimizer, _ = find(plan.optimizer.name, fused=True)
     total = int(sum(module.elements for module in large) * (2 + 2 + 2 * optimizer.copies + optimizer.fixed))

@@ -96,7 +96,7 @@ from loraplan.rule import Checked, Context, Evidence, Finding, rule
 def check(plan: Plan, ctx: Context) -> Checked:
     device, found = ctx.gpu, ctx.estimate
     from loraplan.memory.observed import CONTEXT
-    from loraplan_rules.memory.planned import breakdown, remedies, size
+    from loraplan_rules.planned import breakdown, remedies, size
 
     usable = device.usable_bytes
     if found.allocated.low + CONTEXT > usable:

@@ -101,7 +101,7 @@ def check(plan: Plan, ctx: Context) -> Checked:
     if "adam" not in name or plan.optimizer.name is None:
         return
     found = ctx.estimate
-    from loraplan_rules.memory.planned import size
+    from loraplan_rules.planned import size
 
     trained = int(dict(found.symbols)["trained"]) // max(found.gpus, 1)
     state = sum(term.bytes for term in found.phases[-1].terms if term.name == "optimizer state")

@@ -93,7 +93,7 @@ def check(plan: Plan, ctx: Context) -> Checked:
         return
     device, found = ctx.gpu, ctx.estimate
     from loraplan.memory.observed import CONTEXT
-    from loraplan_rules.memory.planned import size
+    from loraplan_rules.planned import size
 
     if found.allocated.expected + CONTEXT <= ctx.options.full * device.usable_bytes:
         return

@@ -6,7 +6,18 @@ import sys
 from typing import Any, Protocol, Self, TextIO
 
 from loraplan_trainer import console
-from loraplan_trainer.events import Checkpoint, DataStatistics, End, Evaluation, Event, Failed, ModelReady, Sample, Step
+from loraplan_trainer.events import (
+    Checkpoint,
+    DataStatistics,
+    End,
+    Evaluation,
+    Event,
+    Failed,
+    ModelReady,
+    PlanField,
+    Sample,
+    Step,
+)
 
 
 class Display(Protocol):
@@ -33,7 +44,7 @@ class Lines:
         self._out.flush()
 
     def show(self, event: Event) -> None:
-        text = console.line(event)
+        text = line(event)
         if text is not None:
             self._out.write(text + "\n")
             self._out.flush()
@@ -84,9 +95,14 @@ class Progress:
                 self._bars.update(self._task, description=f"sampling {event.when}")
             case Evaluation() | Checkpoint() | Failed() | End():
                 pass
-        text = console.line(event)
+        text = line(event)
         if text is not None:
             self._console.print(text, style=_STYLES.get(event.event, ""), markup=False, soft_wrap=True)
+
+
+def line(event: Event) -> str | None:
+    """A record as text; what became of each field is said before the launch, and in the report."""
+    return None if isinstance(event, PlanField) else console.line(event)
 
 
 _STYLES = {"warning": "yellow", "error": "bold red", "broken_row": "yellow", "field": "dim", "memory": "dim"}

@@ -23,6 +23,10 @@ OUTPUT = "output.txt"
 """What the trainer's process and its libraries print; the log has everything that matters."""
 ACCELERATE = "accelerate.yaml"
 _POLL_SECONDS = 0.2
+_PATIENCE_SECONDS = 60
+"""For a checkpoint to be written."""
+# Without the working directory on the path: a config called peft.py beside the data must not be imported.
+_PYTHON = (sys.executable, "-P")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -39,9 +43,9 @@ def command(directory: Path, processes: int, *, sharded: bool = False, nodes: No
     """The command that starts the trainer on this machine: itself, or through accelerate's launcher."""
     manifest = str(directory / MANIFEST)
     if processes == 1 and not sharded:
-        return [sys.executable, "-m", "loraplan_trainer", manifest]
+        return [*_PYTHON, "-m", "loraplan_trainer", manifest]
     nodes = nodes or Nodes()
-    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(directory / ACCELERATE)]
+    launcher = [*_PYTHON, "-m", "accelerate.commands.launch", "--config_file", str(directory / ACCELERATE)]
     if nodes.machines > 1:
         host, _, port = (nodes.rendezvous or "").rpartition(":")
         launcher += ["--machine_rank", str(nodes.rank), "--main_process_ip", host, "--main_process_port", port]
@@ -55,7 +59,12 @@ def shown(words: list[str]) -> str:
 
 def environment(*, cpu: bool) -> dict[str, str]:
     """The environment of the trainer: that of this process, without cards where the run is on the CPU."""
-    return {**os.environ, "PYTHONUNBUFFERED": "1", **({"CUDA_VISIBLE_DEVICES": ""} if cpu else {})}
+    return {
+        **os.environ,
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONSAFEPATH": "1",
+        **({"CUDA_VISIBLE_DEVICES": ""} if cpu else {}),
+    }
 
 
 def run(
@@ -90,6 +99,11 @@ def run(
                     return 128 - ended if ended < 0 else ended
         except BaseException:
             _send(process, signal.SIGTERM)
+            try:
+                process.wait(_PATIENCE_SECONDS)
+            except subprocess.TimeoutExpired:
+                _send(process, signal.SIGKILL)
+                process.wait()
             raise
 
 

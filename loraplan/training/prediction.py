@@ -73,5 +73,5 @@ def _suggestions(plan: Plan, arch: ArchSpec, stack: Any, card: Card) -> tuple[st
 
 
 def gib(size: float) -> str:
-    """Bytes as `7.31 GiB`."""
-    return f"{size / _GIB:.2f} GiB"
+    """Bytes as `7.31 GiB`, small ones as `48 MiB`."""
+    return f"{size / _GIB:.2f} GiB" if size >= _GIB / 10 else f"{size / (1 << 20):.0f} MiB"

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from typing import Literal
 
 from loraplan.arch.spec import ArchSpec
+from loraplan.context import words
 from loraplan.engine import Checker
 from loraplan.formats.reading import Reading
 from loraplan.plan import Plan
@@ -118,7 +119,7 @@ def judge(plan: Plan, said: dict[str, str], reading: Reading, situation: Situati
         if isinstance(outcome, Refused):
             refused.append(f"{name} ({key}): {outcome.text}")
         elif isinstance(outcome, NoEffect) and reading.explicit(name) is not None and value not in (False, 0):
-            notes.append(f"{name} {value!r} has no effect here: {outcome.text}")
+            notes.append(f"{name} {words(value)} has no effect here: {outcome.text}")
     if refused:
         listed = "\n  ".join(refused)
         raise TrainingError(f"{reading.document.path}: this trainer cannot run it as it stands:\n  {listed}")

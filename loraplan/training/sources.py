@@ -13,8 +13,10 @@ from typing import Literal, get_args
 
 from loraplan.datasets import UnknownSizeError
 from loraplan.datasets.files import beside
-from loraplan.datasets.portions import Portion, taken
+from loraplan.datasets.portions import Portion, strings, taken
+from loraplan.document import Mapping
 from loraplan.formats.reading import Reading
+from loraplan.formats.values import plain
 from loraplan.training import TrainingError
 from loraplan.training.forms import Layout, layouts
 from loraplan_trainer.manifest import DataSource, Form
@@ -22,6 +24,7 @@ from loraplan_trainer.manifest import DataSource, Form
 _HASHED_BYTES = 1 << 30
 """Larger files are not hashed: reading them would take longer than loading a model."""
 _REMEDY = "write that part into a file and name it with --data"
+_LOADERS = frozenset(("json", "csv", "parquet", "text"))
 _HUB_SPLITS = frozenset(("train", "validation", "test"))
 
 
@@ -35,7 +38,7 @@ def of_run(reading: Reading) -> tuple[DataSource, ...]:
     shapes = layouts(reading)
     most = reading.plan.data.max_samples
     found = []
-    for index, portion in enumerate(portions):
+    for index, portion in enumerate(_with_files(reading, portion) for portion in portions):
         _refuse_parts(portion, path, most)
         layout = shapes[index] if index < len(shapes) else Layout()
         found += _sources(portion, path, "train", layout)
@@ -43,6 +46,20 @@ def of_run(reading: Reading) -> tuple[DataSource, ...]:
     for name in reading.plan.data.eval_datasets or ():
         found += _sources(Portion(name), path, "eval", layout)
     return tuple(found)
+
+
+def _with_files(reading: Reading, portion: Portion) -> Portion:
+    """A script's `load_dataset("json", data_files=...)` with its files."""
+    if reading.format != "python" or portion.files or portion.name not in _LOADERS:
+        return portion
+    for entry in reading.root.entries if isinstance(reading.root, Mapping) else ():
+        node = entry.value
+        if isinstance(node, Mapping) and (node.call or "").rpartition(".")[2] == "load_dataset":
+            given = plain(found, "literal") if (found := node.get("data_files")) is not None else None
+            files = given.get("train") if isinstance(given, dict) else given
+            if named := strings(files):
+                return portion._replace(files=named)
+    raise TrainingError(f"{reading.document.path}: which files load_dataset reads is not known; --data names them")
 
 
 def of_options(train: Iterable[str], evaluation: Iterable[str], form: str | None) -> tuple[DataSource, ...]:

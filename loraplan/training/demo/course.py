@@ -128,7 +128,7 @@ def run(
 def score(directory: Path, model: str) -> tuple[Scores, Scores]:
     """Before and after, the adapter as plain PEFT reads it back. Raises TrainingError."""
     out = directory / RUN / SCORES
-    words = [sys.executable, "-m", "loraplan_trainer.score", model, str(directory / RUN / "adapter"),
+    words = [sys.executable, "-P", "-m", "loraplan_trainer.score", model, str(directory / RUN / "adapter"),
              str(directory / "held_out.jsonl"), str(out)]  # fmt: skip
     done = subprocess.run(  # noqa: S603 - a fixed command
         words, capture_output=True, text=True, check=False, env=environment(cpu=True)

@@ -129,7 +129,7 @@ def _convert(file: Path, target: Path) -> None:
     if find_spec("gguf") is None:
         raise TrainingError("transformers reads GGUF weights with the gguf package: pip install --no-deps gguf")
     target.parent.mkdir(parents=True, exist_ok=True)
-    words = [sys.executable, "-m", "loraplan_trainer.from_gguf", str(file), str(target)]
+    words = [sys.executable, "-P", "-m", "loraplan_trainer.from_gguf", str(file), str(target)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)  # noqa: S603 - a fixed command
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]

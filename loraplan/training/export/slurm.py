@@ -45,7 +45,8 @@ PYTHON
 fi
 
 srun --kill-on-bad-exit=1 bash -c '
-exec python -m accelerate.commands.launch --config_file "$0/{accelerate}" \\
+export PYTHONSAFEPATH=1
+exec python -P -m accelerate.commands.launch --config_file "$0/{accelerate}" \\
     --num_machines "$SLURM_NNODES" --machine_rank "$SLURM_NODEID" \\
     --main_process_ip "$1" --main_process_port {port} \\
     -m loraplan_trainer "$0/{manifest}"

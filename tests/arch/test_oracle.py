@@ -50,6 +50,16 @@ EXTRA: dict[str, dict[str, Any]] = {
         "num_kv_shared_layers": 1,
         "layer_types": ["full_attention", "sliding_attention", "full_attention"],
     },
+    "gemma3n": {
+        "model_type": "gemma3n",
+        "text_config": {
+            "num_hidden_layers": 3,
+            "num_kv_shared_layers": 1,
+            "layer_types": ["full_attention", "sliding_attention", "full_attention"],
+        },
+        "vision_config": {},
+        "audio_config": {"conf_num_hidden_layers": 2},
+    },
     "gemma4_text": {"model_type": "gemma4_text", "attention_bias": True},
     "gemma4_text-experts": {
         "model_type": "gemma4_text",
@@ -127,6 +137,8 @@ def configurations() -> dict[str, dict[str, Any]]:
 
 
 CONFIGURATIONS = configurations()
+NEEDS = {"gemma3n": "timm"}
+"""Packages beside transformers that a family's model is built with."""
 SEVEN = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 FUSED = ("query_key_value", "qkv_proj", "c_attn", "Wqkv", "dense", "fc1")
 REGEX = r".*\.(q_proj|v_proj|query_key_value|c_attn|gate_proj|up_proj|Wqkv|qkv_proj)"
@@ -171,7 +183,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_modules_and_parameters(name: str) -> None:
     config = CONFIGURATIONS[name]
-    pytest.importorskip("transformers")
+    pytest.importorskip(NEEDS.get(name, "transformers"))
     spec = describe(config)
     assert spec is not None
     model = oracle.build(copy.deepcopy(config))
@@ -182,6 +194,7 @@ def test_modules_and_parameters(name: str) -> None:
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_matches(name: str) -> None:
     peft = pytest.importorskip("peft")
+    pytest.importorskip(NEEDS.get(name, "transformers"))
     config = CONFIGURATIONS[name]
     spec = describe(config)
     assert spec is not None

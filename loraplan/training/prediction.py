@@ -16,7 +16,10 @@ _GIB = 1 << 30
 
 
 class Prediction(NamedTuple):
-    """What is expected, in words too; `fits` None where there is no card to compare with."""
+    """What is expected, in words too; `fits` None where there is no card to compare with.
+
+    `predicted` counts tensors, as torch's allocator does and the trainer measures; the card holds a context besides.
+    """
 
     predicted: Predicted | None
     fits: bool | None
@@ -42,19 +45,18 @@ def predict(plan: Plan, arch: ArchSpec | None, card: Card | None) -> Prediction:
         name = PHASES.get(item.name)
         if name is not None:
             phases[name] = max(phases.get(name, 0), int(item.bytes))
+    tensors, whole = found.allocated, found.device
+    predicted = Predicted(total=tensors.expected, low=tensors.low, high=tensors.high, phases=phases)
     if card is None:
-        counter = found.allocated
-        span = f"{gib(counter.low)} to {gib(counter.high)}"
-        words = f"on a GPU its tensors would peak at about {gib(counter.expected)} ({span})"
-    else:
-        counter = found.device
-        words = f"about {gib(counter.expected)} ({gib(counter.low)} to {gib(counter.high)}) of {gib(card.total)}"
-    predicted = Predicted(total=counter.expected, low=counter.low, high=counter.high, phases=phases)
-    if card is None:
-        return Prediction(predicted, None, words)
-    fits = counter.low <= card.total - card.used
-    suggestions = () if counter.high <= card.total - card.used else _suggestions(plan, arch, stack, card)
-    return Prediction(predicted, fits, words, suggestions)
+        return Prediction(predicted, None, f"on a GPU its tensors would peak at about {_span(tensors)}")
+    free = card.total - card.used
+    suggestions = () if whole.high <= free else _suggestions(plan, arch, stack, card)
+    words = f"about {_span(whole)} as nvidia-smi counts, of {gib(card.total)}"
+    return Prediction(predicted, whole.low <= free, words, suggestions)
+
+
+def _span(counter: Any) -> str:
+    return f"{gib(counter.expected)} ({gib(counter.low)} to {gib(counter.high)})"
 
 
 def _suggestions(plan: Plan, arch: ArchSpec, stack: Any, card: Card) -> tuple[str, ...]:

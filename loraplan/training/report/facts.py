@@ -22,7 +22,7 @@ _STATES = {
 
 
 class Phase(NamedTuple):
-    """One phase's peak in words; `ratio` is predicted / measured where both are known."""
+    """One phase's peak in words; `ratio` is predicted / measured where both are the same counter."""
 
     name: str
     predicted: str
@@ -97,9 +97,10 @@ def memory(run: Outcome) -> list[Phase]:
     predicted = run.manifest.predicted
     phases = predicted.phases if predicted is not None else {}
     names = [name for name in _PHASES if name in phases or name in run.memory]
-    rows = [_phase(name, phases.get(name), run.memory.get(name)) for name in names]
+    alike = run.memory_source == "cuda"
+    rows = [_phase(name, phases.get(name), run.memory.get(name), alike) for name in names]
     if rows:
-        rows.append(_phase("whole run", predicted.total if predicted is not None else None, run.peak))
+        rows.append(_phase("whole run", predicted.total if predicted is not None else None, run.peak, alike))
     return rows
 
 
@@ -113,7 +114,7 @@ def memory_note(run: Outcome) -> str:
         )
     return (
         "Measured by phase is torch.cuda.max_memory_allocated within the phase; predicted are the bytes alive at that "
-        "instant of a step. The prediction for the whole is what nvidia-smi shows, the CUDA context included."
+        "instant of a step. The card holds the CUDA context and the allocator's reserve besides."
     )
 
 
@@ -122,6 +123,6 @@ def changed(run: Outcome) -> list[tuple[str, str, str]]:
     return [(item.name, words(item.value), item.text) for item in run.fields if item.outcome != "honoured"]
 
 
-def _phase(name: str, predicted: int | None, measured: int | None) -> Phase:
-    ratio = f"{predicted / measured:.2f}" if predicted and measured else "-"
+def _phase(name: str, predicted: int | None, measured: int | None, alike: bool) -> Phase:
+    ratio = f"{predicted / measured:.2f}" if alike and predicted and measured else "-"
     return Phase(name, "-" if predicted is None else gib(predicted), "-" if measured is None else gib(measured), ratio)

@@ -71,7 +71,7 @@ class Result(NamedTuple):
         """Whether the run is said not to fit the row's card; None where the card is unknown."""
         text = str(self.row["gpu_name"] or "")
         size = re.search(r"(\d+) ?gb", text.lower())
-        name = text.split("(")[0].strip()
+        name = text.split("(", maxsplit=1)[0].strip()
         for candidate in (f"{name} {size.group(1)}gb" if size and size.group(0) not in name.lower() else name, name):
             try:
                 device = find(candidate)
@@ -218,7 +218,9 @@ def page(judged: Judged, tools: dict[str, Any] | None) -> str:
                 f"| {source} | {name} | {len(items)} | {row['median_abs_pct']} % | {row['worst_abs_pct']} % | {row['bias_pct']:+} % |"
             )
     lines += ["", "## Taken from rows, and how it holds without them", ""]
-    lines.append("Reserved over allocated memory: the range has its centre in the middle of the measured ratios, ± 12 %.")
+    lines.append(
+        "Reserved over allocated memory: the range has its centre in the middle of the measured ratios, ± 12 %."
+    )
     lines += ["", "| left out | rows | in the range of the others |", "| --- | --- | --- |"]
     for key in ("model", "source"):
         for value, row in left_out(judged, key).items():
@@ -228,7 +230,13 @@ def page(judged: Judged, tools: dict[str, Any] | None) -> str:
     for name in GROUPS:
         for reason, count in sorted((judged.skipped[name] + judged.outside[name]).items()):
             lines.append(f"- {name}: {count} × {reason}")
-    lines += ["", "## Wrong by more than 5 %, and why", "", "| row | measured | predicted | error | why |", "| --- | --- | --- | --- | --- |"]
+    lines += [
+        "",
+        "## Wrong by more than 5 %, and why",
+        "",
+        "| row | measured | predicted | error | why |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for name in ("gold_allocated_1gpu", "gold_allocated_multi", "gold_reserved", "silver"):
         for item in sorted(judged.results[name], key=lambda item: item.row["id"]):
             wrong = not item.inside if name == "gold_reserved" else abs(item.error) > 5
@@ -245,7 +253,13 @@ def _tools(tools: dict[str, Any] | None) -> list[str]:
     """The same rows by other tools, from `bench/other_tools.py --format json`."""
     if not tools:
         return []
-    lines = ["", "## Other tools on the same rows", "", "| tool | group | rows it can do | median | 90 % within | worst | bias |", "| --- | --- | --- | --- | --- | --- | --- |"]
+    lines = [
+        "",
+        "## Other tools on the same rows",
+        "",
+        "| tool | group | rows it can do | median | 90 % within | worst | bias |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
     for tool, groups in tools.get("tools", tools).items():
         for name, row in groups.items():
             if isinstance(row, dict) and row.get("rows"):
@@ -263,7 +277,9 @@ def main() -> int:
     parser.add_argument("--format", choices=("text", "json"), default="text")
     parser.add_argument("--rows", dest="each", action="store_true", help="Every row.")
     parser.add_argument("--only", help="Only rows whose id has this text.")
-    parser.add_argument("--leave-out", choices=("model", "source"), help="What is derived from rows, without one at a time.")
+    parser.add_argument(
+        "--leave-out", choices=("model", "source"), help="What is derived from rows, without one at a time."
+    )
     parser.add_argument("--write", action="store_true", help=f"Write {PAGE.name}.")
     parser.add_argument("--tools", type=Path, help="JSON of bench/other_tools.py, for the page.")
     options = parser.parse_args()

@@ -1,6 +1,6 @@
 """What `check` says of a folder of real configs: recognition, hits per rule on official and wild files, hand-checked.
 
-Usage: python bench/corpus.py CORPUS [--preview] [--list]
+Usage: python bench/corpus.py CORPUS [--preview] [--list] [--write docs/results.md]
 
 CORPUS holds INDEX.tsv (columns: format, file, ..., is_lora, is_qlora, official) and one folder a format. `checked.json`
 beside this script has a verdict for findings that somebody read against the file and its framework, by the hash of the
@@ -19,6 +19,10 @@ import sys
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from section import replace
 
 # The index's names of formats, where they differ.
 NAMES = {
@@ -82,15 +86,29 @@ def main(arguments: list[str]) -> int:
         if on_official and finding["severity"] != "info" and (verdict is None or not verdict["true"]):
             unsure.append(f"{finding['severity']} {finding['code']} {finding['path']}:{finding['line']}")
     wild = len(rows) - len(official)
-    print(f"\n| rule | severity | official files of {len(official)} | wild files of {wild} | findings checked | true |")
-    print("| --- | --- | --- | --- | --- | --- |")
+    table = [
+        f"| rule | severity | official files of {len(official)} | wild files of {wild} | findings checked | true |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
     for (code, severity), sides in sorted(hits.items()):
         seen = counts[code, severity]
         checked, true = (seen[True, word] + seen[False, word] for word in ("checked", "true"))
-        print(f"| {code} | {severity} | {len(sides[True])} | {len(sides[False])} | {checked} | {true} |")
+        table.append(f"| {code} | {severity} | {len(sides[True])} | {len(sides[False])} | {checked} | {true} |")
+    table.append("")
     for severity in ("error", "warning", "info"):
         share = len(touched[severity]) / len(official)
-        print(f"official files with a finding of severity {severity}: {len(touched[severity])} ({share:.1%})")
+        table.append(f"- official files with a finding of severity {severity}: {len(touched[severity])} ({share:.1%})")
+    print("", *table, sep="\n")
+    if "--write" in arguments:
+        listed = ["", "| file | finding | verdict | because |", "| --- | --- | --- | --- |"]
+        for finding in report["findings"]:
+            if finding["path"] in official and finding["severity"] != "info":
+                verdict = verdicts.of(finding) or {"true": "not checked", "because": ""}
+                name = Path(finding["path"]).relative_to(corpus)
+                said = str(verdict["true"]).lower()
+                what = f"{finding['severity']} {finding['code']}, line {finding['line']}"
+                listed.append(f"| `{name}` | {what} | {said} | {verdict['because']} |")
+        replace(arguments[arguments.index("--write") + 1], "corpus", [*table, *listed])
     skipped = Counter(entry["reason"] for entry in report["skipped"])
     print("rules skipped: " + ", ".join(f"{reason} ({count})" for reason, count in skipped.most_common(8)))
     if "--list" in arguments:

@@ -10,7 +10,19 @@ from loraplan.arch.spec import ArchSpec
 from loraplan.memory.stack import Stack, stack_for
 from loraplan.plan import Plan, build
 
-LORA = {"lora", "qlora", "gptq-lora", "dora", "rslora", "lora-fa", "lora_fa", "bdlora", "bd-lora", "qdora", "lora(mica init)"}
+LORA = {
+    "lora",
+    "qlora",
+    "gptq-lora",
+    "dora",
+    "rslora",
+    "lora-fa",
+    "lora_fa",
+    "bdlora",
+    "bd-lora",
+    "qdora",
+    "lora(mica init)",
+}
 FULL = {"full"}
 _LITGPT = {"attn.q": ("q",), "attn.k": ("k",), "attn.v": ("v",), "attn.proj": ("o",), "mlp.*": ("gate", "up", "down", "gate_up", "fc1", "fc2"),
            "lm_head": ("head",)}  # fmt: skip
@@ -72,6 +84,10 @@ def case(row: dict[str, Any]) -> Case:
 
 def _values(row: dict[str, Any], arch: ArchSpec, method: str) -> dict[str, Any]:
     autocast = str(row["autocast"] or "").lower()
+    if row["source"].startswith("ms-swift") and row["autocast"] is None:
+        autocast = "bf16"  # ms-swift trains under bf16 autocast where the weights are bf16
+    if "deepspeed" in str(row["optimizer"] or "").lower():
+        autocast = "none"  # DeepSpeed holds the model in half precision, without autocast
     half = autocast.startswith(("bf16", "fp16", "true")) and "true)" not in autocast
     values: dict[str, Any] = {
         "model.name": row["model"],
@@ -123,7 +139,9 @@ def _optimizer(row: dict[str, Any]) -> str | None:
         return None
     if "fused into backward" in name:
         return "adamw_fused_backward"
-    return name.split(" (")[0].split(" + ")[0].replace("torch AdamW", "adamw").replace("torch.optim.AdamW", "adamw_torch")
+    return (
+        name.split(" (")[0].split(" + ")[0].replace("torch AdamW", "adamw").replace("torch.optim.AdamW", "adamw_torch")
+    )
 
 
 def _attention(row: dict[str, Any]) -> str | None:
@@ -137,8 +155,13 @@ def _attention(row: dict[str, Any]) -> str | None:
 
 def _packed(row: dict[str, Any]) -> bool:
     text = f"{row['padding']} {row['seq_len_shape']}".lower()
-    return "packed" in text or "sample_packing" in text or "exactly" in text or "padding-free" in text or (
-        row["padding"] == "none")
+    return (
+        "packed" in text
+        or "sample_packing" in text
+        or "exactly" in text
+        or "padding-free" in text
+        or (row["padding"] == "none")
+    )
 
 
 def _checkpointing(row: dict[str, Any]) -> bool | None:

@@ -1,6 +1,6 @@
 """Plants faults into good configs and asks whether each is found at its line and mended.
 
-Usage: python bench/seeded CORPUS [--list] [--left-out]
+Usage: python bench/seeded CORPUS [--list] [--left-out] [--write docs/results.md]
 
 CORPUS has one folder a format. Each fault is one to three plain text edits of a file that its rule has nothing to say
 of. Where a fault may be planted was decided with the files of one half in view, by the hash of their content; the other
@@ -14,6 +14,8 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from section import replace
 
 from seeded.faults import FAULTS
 from seeded.judging import OUTCOMES, judge
@@ -39,27 +41,51 @@ def main(arguments: list[str]) -> int:
                 missed.append(f"{file.half}: {fault.code} {fault.what}: {name}: {problem}")
         if not planted_at_all:
             never.append(f"{fault.code} {fault.what}")
-    formats = sum(1 for key in counts if key.startswith("format "))
-    print(f"{len(FAULTS) - len(never)} of {len(FAULTS)} faults in {formats} formats, {len(corpus)} files")
-    columns = ("planted", *OUTCOMES)
-    print(f"{'':28}" + "".join(f"{column:>9}" for column in columns))
-    for key in sorted(counts):
-        print(f"{key:28}" + "".join(f"{counts[key][column]:9}" for column in columns))
-    for name in (*(f"half {half}" for half in HALVES), "all"):
-        row = counts[name]
-        print(
-            f"{name}: {row['found'] / row['planted']:.1%} found,"
-            f" {row['fixed'] / max(1, row['fixable']):.1%} of the fixable mended,"
-            f" {row['careful'] / max(1, row['fixed']):.1%} of those in nothing else"
-        )
+    report = _report(counts, len(FAULTS) - len(never), len({fault.code for fault in FAULTS}), len(corpus))
+    print(*report, sep="\n")
+    passed = ["| rule | files passed over | because |", "| --- | --- | --- |"]
+    passed += [f"| {code} | {count} | {reason} |" for (code, reason), count in sorted(left_out.items())]
     if "--list" in arguments:
-        print(*missed, sep="\n")
-        print("never planted:", *(never or ["none"]), sep="\n  ")
+        print("", *missed, "never planted:", *(f"  {name}" for name in never or ["none"]), sep="\n")
     if "--left-out" in arguments:
-        print("\n| rule | files passed over | because |\n| --- | --- | --- |")
-        for (code, reason), count in sorted(left_out.items()):
-            print(f"| {code} | {count} | {reason} |")
+        print("", *passed, sep="\n")
+    if "--write" in arguments:
+        own = [line for line in passed if not line.endswith((*(f"| {word} |" for word in _EVERYWHERE),))]
+        replace(arguments[arguments.index("--write") + 1], "seeded", [*report, "", *own])
     return 0
+
+
+# Reasons that have nothing to do with what is a fault.
+_EVERYWHERE = (
+    "no place to write it",
+    "the format says it in other words",
+    "the rule reports the file as it is",
+    "cannot be read",
+    "not read as the same format any more",
+    "no LoRA is trained",
+)
+
+
+def _report(counts: dict[str, Counter[str]], faults: int, rules: int, corpus: int) -> list[str]:
+    columns = ("planted", *OUTCOMES)
+    formats = [key for key in sorted(counts) if key.startswith("format ")]
+    halves = [f"half {half}" for half in HALVES]
+    rows = [f"{faults} faults of {rules} rules in {corpus} files of {len(formats)} formats", ""]
+    rows += ["| | " + " | ".join(columns) + " | found | of the fixable mended | of those in nothing else |"]
+    rows += ["| --- " * (len(columns) + 4) + "|"]
+    for key in (*halves, "all", *formats, *(key for key in sorted(counts) if key.startswith("rule "))):
+        row = counts[key]
+        shares = [_share(row["found"], row["planted"]), _share(row["fixed"], row["fixable"])]
+        shares.append(_share(row["careful"], row["fixed"]))
+        figures = [f"{row[column]:,}" for column in columns]
+        rows.append(
+            f"| {key.removeprefix('rule ').removeprefix('format ')} | " + " | ".join((*figures, *shares)) + " |"
+        )
+    return rows
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.1%}" if whole else ""
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from loraplan.arch.spec import ArchSpec
 from loraplan.context import Facts, Inputs
-from loraplan.derived import family
+from loraplan.derived import effective_batch, family
 from loraplan.formats.reading import Reading
 from loraplan.formats.targets import STRING_TARGETS, trained
 from loraplan.plan import Plan
@@ -87,6 +87,12 @@ NO_WARMUP = Except(
                 ("schedule.warmup_steps", plan.schedule.warmup_steps),
             )
         )
+    ),
+)
+SHORT = where(
+    "the run ends before it has seen as much data",
+    lambda plan: (
+        (plan.schedule.max_steps or 0) > 0 and (plan.schedule.max_steps or 0) * (effective_batch(plan) or 0) < 50_000
     ),
 )
 CAPPED = where(

@@ -50,7 +50,7 @@ def test_faults_are_planted_found_and_mended(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "bench" / "seeded"), str(tmp_path), "--list", "--left-out"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
-    (row,) = re.findall(r"^all +(\d+) +(\d+) +(\d+) +(\d+) +(\d+)$", done.stdout, re.MULTILINE)
+    (row,) = re.findall(r"^\| all \| (\d+) \| (\d+) \| (\d+) \| (\d+) \| (\d+) \|", done.stdout, re.MULTILINE)
     planted, found, fixable, fixed, careful = map(int, row)
     assert planted > 80
     assert found == planted, done.stdout

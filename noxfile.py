@@ -40,7 +40,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def oracle(session: nox.Session) -> None:
-    """Slow tests: architectures and resolved configs against transformers, peft and trl themselves."""
+    """Slow tests: architectures, resolved configs and memory against transformers, peft and trl themselves."""
     _project(session, "test")
     # A CPU build is enough: every model is on the meta device.
     session.install(
@@ -50,7 +50,7 @@ def oracle(session: nox.Session) -> None:
     session.install("omegaconf", "requests")
     session.install(
         "--no-deps", "oumi==0.9", "litgpt==0.5.13", "mlx-lm==0.32.2", "torchtune==0.6.1", "nemo-automodel==0.7.0",
-        "unsloth==2026.10.9", "autotrain-advanced==0.8.36",
+        "unsloth==2026.10.9", "autotrain-advanced==0.8.36", "bitsandbytes==0.50.0",
     )  # fmt: skip
     session.run("pytest", "-m", "slow", *session.posargs)
 

@@ -60,8 +60,8 @@ class Trace:
     ledger: Ledger
 
 
-def trace(config: Any, setting: Setting, steps: int = 2) -> Trace:
-    """Run some steps of a model on the meta device; the last one is reported, with optimizer states in place."""
+def trace(config: Any, setting: Setting) -> Trace:
+    """Run a step of a model on the meta device, with the optimizer's states in place as after the first."""
     import torch
 
     ledger = Ledger()
@@ -72,6 +72,7 @@ def trace(config: Any, setting: Setting, steps: int = 2) -> Trace:
         optimizer = torch.optim.AdamW(parameters, lr=1e-4, foreach=setting.optimizer == "adamw_foreach")
         _label_model(ledger, model)
         loaded = len(ledger.events)
+        _make_states(ledger, optimizer, parameters)
         with contextlib.ExitStack() as stack:
             stack.enter_context(_watching_modules(ledger, model))
             stack.enter_context(casting())
@@ -85,9 +86,8 @@ def trace(config: Any, setting: Setting, steps: int = 2) -> Trace:
             batch = _batch(ledger, setting)
             for parameter in parameters:
                 parameter.register_post_accumulate_grad_hook(lambda item: ledger.label([item.grad], "gradients"))
-            for _ in range(steps):
-                start = len(ledger.events)
-                saved = _step(ledger, model, batch, optimizer, parameters, setting)
+            start = len(ledger.events)
+            saved = _step(ledger, model, batch, optimizer, parameters, setting)
             ledger.close()
     return Trace(_phases(ledger, loaded, start), saved, sum(item.numel() for item in parameters), ledger)
 
@@ -97,8 +97,6 @@ def _step(
 ) -> tuple[Saved, ...]:
     import torch
 
-    ledger.phase = "zero"
-    optimizer.zero_grad()
     ledger.phase = "forward"
     with torch.autocast("cuda", torch.bfloat16, enabled=setting.autocast):
         outputs = model(**batch)
@@ -117,10 +115,20 @@ def _step(
     ledger.phase = "optimizer"
     torch.nn.utils.clip_grad_norm_(parameters, 1.0)
     optimizer.step()
-    for state in optimizer.state.values():
-        ledger.label([item for item in state.values() if isinstance(item, torch.Tensor)], "optimizer state")
     ledger.phase = "end"
     return saved
+
+
+def _make_states(ledger: Ledger, optimizer: Any, parameters: list[Any]) -> None:
+    """A first step, out of sight."""
+    import torch
+
+    for parameter in parameters:
+        parameter.grad = torch.empty_like(parameter)
+    optimizer.step()
+    optimizer.zero_grad()
+    for state in optimizer.state.values():
+        ledger.label([item for item in state.values() if isinstance(item, torch.Tensor)], "optimizer state")
 
 
 def _backward(loss: Any) -> None:

@@ -1,0 +1,81 @@
+"""The estimate's phases against a real step of transformers, PEFT, bitsandbytes and TRL, watched on the meta device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from typing import Any
+
+import pytest
+
+from loraplan.arch.catalogue import all_rows
+from loraplan.trace.setting import Setting
+from tests.oracle_memory.closed import closed_form, phases
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+
+TOLERANCE = 0.02
+BATCH, SEQUENCE = 4, 384
+"""Shorter than any window, longer than what bitsandbytes multiplies without dequantizing."""
+
+FAMILIES = (
+    "llama mistral qwen2 qwen3 smollm3 granite olmo2 cohere stablelm gemma gemma2 gemma3_text phi phi3 glm4 starcoder2"
+    " gpt_neox falcon mixtral qwen3_moe"
+).split()
+NO_SDPA = {"gemma2"}
+"""Models whose attention caps its scores, which torch's attention cannot."""
+
+
+def settings(family: str) -> Iterator[Setting]:
+    """LoRA, QLoRA as PEFT's guide prepares it and as TRL does, DoRA; each with and without what changes most."""
+    attention = "eager" if family in NO_SDPA else "sdpa"
+    moe = family in {"mixtral", "qwen3_moe"}
+    for method, adapter, checkpointing, loss in product(
+        ("lora", "qlora", "dora"), ("float32", "bfloat16"), ("off", "reentrant"), ("unfused", "chunked")
+    ):
+        if moe and (method == "dora" or (method == "qlora" and adapter == "float32")):
+            continue  # PEFT has no DoRA for fused experts; fp32 experts have no grouped product
+        prepared = method == "qlora" and adapter == "float32"
+        yield Setting(
+            batch=BATCH,
+            sequence=SEQUENCE,
+            dora=method == "dora",
+            adapter=adapter,
+            nf4=method == "qlora",
+            upcast=prepared,
+            autocast=prepared,
+            checkpointing=checkpointing,
+            loss=loss,
+            attention=attention,
+            cache=False,
+        )  # type: ignore[call-arg]
+
+
+def name(setting: Setting) -> str:
+    """As it stands in a table."""
+    method = "QLoRA" if setting.nf4 else "DoRA" if setting.dora else "LoRA"
+    return f"{method} {setting.adapter} checkpointing {setting.checkpointing} {setting.loss}"
+
+
+def config_of_family(family: str) -> dict[str, Any]:
+    """The config of the catalogue's smallest model of a family."""
+    rows = [row for row in all_rows() if row.config["model_type"] == family and not row.prequantized]
+    return dict(min(rows, key=lambda row: row.config.get("hidden_size", 0)).config)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_phase_agrees(family: str) -> None:
+    for module in ("peft", "bitsandbytes", "trl"):
+        pytest.importorskip(module)
+    from loraplan.trace.extrapolate import extrapolate
+    from loraplan.trace.model import config_of
+
+    config = config_of_family(family)
+    wrong = []
+    for setting in settings(family):
+        traced = extrapolate(config_of(config), setting)
+        for phase, size in phases(closed_form(config, setting)).items():
+            true = traced.phases[phase].size
+            if abs(size - true) > TOLERANCE * true:
+                wrong.append(f"{name(setting)}, {phase}: {size / true - 1:+.2%} of {true / 2**30:.3f} GiB")
+    assert not wrong, "\n".join(wrong)

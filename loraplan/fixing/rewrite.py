@@ -11,6 +11,9 @@ from loraplan.document.edit import CannotEditError, Edit
 from loraplan.document.structure import line_ending, line_start
 from loraplan.fixing.spelling import spellings, text
 
+_SAYS = {True: ("true", "True", "TRUE", "yes", "on"), False: ("false", "False", "FALSE", "no", "off")}
+"""What needs no other spelling."""
+
 
 def rewrite(document: Document, entry: Entry, value: Any) -> Iterator[list[Edit]]:
     """Edits that give an entry a value; raises CannotEditError where it must be left alone."""
@@ -29,7 +32,7 @@ def rewrite(document: Document, entry: Entry, value: Any) -> Iterator[list[Edit]
             yield [_in_place(document, node.span, text(",".join(map(str, value)), syntax, old))]
         bare = syntax == "shell" and node.span.start == node.span.end
         for written in spellings(value, syntax, node.text if bare else old):
-            if written != old:
+            if written != old and not (isinstance(value, bool) and old in _SAYS[value]):
                 yield [_in_place(document, node.span, written)]
         return
     if isinstance(node, Mapping):

@@ -34,6 +34,8 @@ _ALL_LINEAR: dict[str, tuple[tuple[Operation, ...], ...]] = {
 }
 _LISTS_ONLY = frozenset(("oumi", "ludwig", "unsloth", "open-instruct", "h2o-llmstudio", "xtuner", "openrlhf"))
 """Formats for which no value is known that their own parser surely takes for all linear layers."""
+_UNSLOTH_LACKS = frozenset(("optimizer.name", "schedule.name", "schedule.warmup_ratio"))
+"""Fields for which unsloth_cli/config.py@2026.10.9 has no key; it refuses those that it does not know."""
 
 
 def translations(reading: Reading, field: str, value: Any) -> tuple[tuple[Operation, ...], ...] | str | None:
@@ -54,6 +56,13 @@ def translations(reading: Reading, field: str, value: Any) -> tuple[tuple[Operat
             return _ALL_LINEAR.get(name)
         if name == "axolotl" and isinstance(value, tuple):
             return ((Drop("lora_target_linear"), Write("lora_target_modules", value)),)
+        if name == "unsloth" and isinstance(value, tuple):  # unsloth_cli/config.py@2026.10.9: one string
+            return ((Write("lora.target_modules", ",".join(value)),),)
+    if name == "unsloth" and field in _UNSLOTH_LACKS and reading.document.syntax != "python":
+        return "unsloth's config has no key for it"
+    if name == "axolotl" and field == "adapter.exclude_modules":
+        # loaders/adapter.py reads it, but schemas/config.py@0.19.0 has no such key, and what it has not is dropped.
+        return "axolotl drops lora_exclude_modules before the adapter is made"
     if name == "llamafactory" and field == "precision.gradient_checkpointing" and isinstance(value, bool):
         return ((Write("disable_gradient_checkpointing", not value),),)
     if name == "axolotl" and field == "precision.bf16":
@@ -66,6 +75,8 @@ def translations(reading: Reading, field: str, value: Any) -> tuple[tuple[Operat
     if name == "litgpt" and field == "precision.fp16" and value is False:
         return ((),)
     if name == "oumi" and field in ("precision.bf16", "precision.fp16"):
+        if value is True and reading.plan.model.dtype != "float32":  # configs/training_config.py@0.9 raises
+            return "oumi takes mixed precision only of a model that is loaded in fp32"
         kind = "BF16" if field == "precision.bf16" else "FP16"
         return ((Write("training.mixed_precision_dtype", kind),),) if value is True else ((),)
     if name == "torchtune" and field == "model.dtype":

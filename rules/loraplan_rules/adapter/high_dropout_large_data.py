@@ -62,8 +62,8 @@ bf16: true
   models contradict that, with 0.1 up to 13B and 0.05 above (their cards).
 - Biderman et al. (arXiv 2405.09673v2, section 4.5): LoRA itself prevents forgetting better than dropout does.
 - Unsloth, PEFT, axolotl and LLaMA-Factory default to 0; Thinking Machines and TRL's reproduction train with 0.
-- For dropout: LoRA Dropout (arXiv 2404.09610, not re-read) shows gains where a model overfits. The numbers of
-  examples are a judgement, which is why they are options.
+- For dropout: LoRA Dropout (arXiv 2404.09610, abstract), whose dropout is on the two matrices themselves, reports gains
+  in accuracy and calibration. The numbers of examples are a judgement, which is why they are options.
 
 ## What it does not flag
 - As more than a note: 0.05 to 0.1, which TRL's command line, ms-swift and litgpt have as their default.
@@ -97,7 +97,7 @@ from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
     needs=("dataset",),
     evidence=(
         Evidence("dropout useful at 7B and 13B, not at 33B and 65B", "https://arxiv.org/abs/2305.14314", "quotation"),
-        Evidence("for dropout: gains where a model overfits", "https://arxiv.org/abs/2404.09610", "not re-read"),
+        Evidence("for dropout: less overfitting", "https://arxiv.org/abs/2404.09610", "paper, abstract read"),
     ),
     options={
         "high": 0.1, "high-examples": 50_000, "low": 0.05, "low-examples": 200_000,

@@ -51,8 +51,8 @@ bf16: true
 - `rank` (128), `scaling` (0.25), `learning-rate` (1e-4): flagged from this rank on, up to this factor, below this rate.
 
 ## Evidence
-- For rsLoRA: Kalajdzievski 2023 (arXiv 2312.03732, read in quotation): alpha/r lets gradients collapse at high ranks,
-  at one learning rate (5e-5) for all.
+- For rsLoRA: Kalajdzievski 2023 (arXiv 2312.03732, abstract): alpha/r slows learning at high ranks; it trained
+  all ranks at one learning rate, 5e-5 (read in quotation).
 - Against: Thinking Machines, LoRA Without Regret, swept the rate for each rank: with alpha 32 up to rank 512 high ranks
   follow full fine-tuning. They disagree, hence an info of the preview set.
 
@@ -92,7 +92,7 @@ from loraplan.rule import Context, Evidence, Finding, rule
         Evidence(
             "alpha/r starves high ranks",
             "https://arxiv.org/abs/2312.03732",
-            "paper, read in quotation",
+            "paper, abstract read",
         ),
         Evidence(
             "against: one alpha for all ranks",

@@ -61,7 +61,7 @@ bf16: true
 
 ## Evidence
 - The factor: peft 0.21.2 `tuners/lora/layer.py`; the reason for the square root: Kalajdzievski 2023, arXiv 2312.03732
-  (theorem 3.2, read in quotation).
+  (abstract; its theorem 3.2 in quotation).
 - Gradient norms that spike with rsLoRA only: unsloth issue 577.
 - Against: two official examples have a factor of 8, PEFT's method comparison (r = 64, alpha 64) and ludwig's
   `pissa_lora.yaml` (r = 16, alpha 32), so only more than that is a warning. Both limits are a judgement, which is why
@@ -97,7 +97,7 @@ from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
             "https://github.com/huggingface/peft/blob/main/src/peft/tuners/lora/layer.py",
             "peft 0.21.2",
         ),
-        Evidence("why the square root", "https://arxiv.org/abs/2312.03732", "paper, read in quotation"),
+        Evidence("why the square root", "https://arxiv.org/abs/2312.03732", "paper, abstract read"),
         Evidence(
             "gradient norm spikes with rsLoRA only", "https://github.com/unslothai/unsloth/issues/577", "issue thread"
         ),

@@ -60,8 +60,8 @@ output_dir: out
 - Biderman et al. (arXiv 2405.09673v2, tables S5 and S7): with LoRA code peaks at 4 epochs of 110,000 examples and
   mathematics at 4 to 8 of 395,000; at 16 both are worse.
 - <https://arxiv.org/abs/2305.11206>: LIMA: 15 epochs over 1,000 examples (read in quotation), hence the limit by size.
-- <https://magazine.sebastianraschka.com/p/practical-tips-for-finetuning-llms>: one pass over Alpaca better than
-  two (not re-read).
+- <https://magazine.sebastianraschka.com/p/practical-tips-for-finetuning-llms>: two passes over Alpaca
+  (50,000 examples) worse than one, over LIMA's 1,000 too (read in quotation).
 
 ## What it does not flag
 Runs with `max_steps`, which overrides the epochs, reinforcement learning, and defaults.

@@ -53,9 +53,8 @@ output_dir: out
 ## Evidence
 - For: axolotl 0.19.0, `core/builders/base.py` (3 %, at most 100 steps); artidoro/qlora, `qlora.py`@00e5ad2a (3 %);
   Biderman et al., arXiv 2405.09673v2, appendix A (10 %); Analyzing & Reducing the Need for Learning Rate Warmup in GPT
-  Training, <https://arxiv.org/abs/2410.23922> (read in quotation): without it early updates are too large, and the run
-  ends worse; Why Warmup the Learning Rate?, <https://arxiv.org/abs/2406.09405> (not re-read): it lets a network bear a
-  larger rate.
+  Training, <https://arxiv.org/abs/2410.23922> (abstract): it keeps the large first updates small; Why Warmup the
+  Learning Rate?, <https://arxiv.org/abs/2406.09405> (abstract): it lets a network bear a larger rate.
 - Against: LoRA Without Regret, <https://thinkingmachines.ai/blog/lora/>, trained with a constant rate and no warm-up,
   and points out that B = 0 at the start works as a warm-up of its own; a study of SFT recipes (arXiv 2412.13337, read
   in quotation) found no warm-up no worse in full fine-tuning. Hence no word below 1e-4.
@@ -104,7 +103,7 @@ _CONSTANT = ("constant", "none", "fixed")
             "https://github.com/axolotl-ai-cloud/axolotl/blob/main/src/axolotl/core/builders/base.py",
             "source read at 0.19.0",
         ),
-        Evidence("warm-up limits early updates", "https://arxiv.org/abs/2410.23922", "paper, read in quotation"),
+        Evidence("warm-up limits early updates", "https://arxiv.org/abs/2410.23922", "paper, abstract read"),
         Evidence("against: no warm-up was needed", "https://thinkingmachines.ai/blog/lora/", "article read"),
     ),
     options={"warning": 2e-4, "note": 1e-4},

@@ -57,7 +57,8 @@ weight_decay: 0.0
 ## Evidence
 - artidoro/qlora, `qlora.py`@00e5ad2a: weight_decay 0.0, "use lora dropout instead".
 - Biderman et al., arXiv 2405.09673v2, appendix A: 0 in instruction fine-tuning.
-- <https://docs.unsloth.ai/get-started/fine-tuning-llms-guide/lora-hyperparameters-guide>: 0.01 to 0.1 (not re-read).
+- Unsloth, <https://docs.unsloth.ai/get-started/fine-tuning-llms-guide/lora-hyperparameters-guide>: 0.01, up to 0.1
+  (its table, read in a copy).
 
 ## What it does not flag
 Full fine-tuning, optimizers that are not on Adam's scale, and defaults.
@@ -87,9 +88,9 @@ from loraplan_rules.optimizers import adam_like
             "source read at 00e5ad2a",
         ),
         Evidence(
-            "0.01 to 0.1",
+            "0.01, up to 0.1",
             "https://docs.unsloth.ai/get-started/fine-tuning-llms-guide/lora-hyperparameters-guide",
-            "docs, not re-read",
+            "docs, table read in a copy",
         ),
     ),
     options={"max": 0.1, "note": 0.01},

@@ -69,7 +69,7 @@ None.
   dtype of bfloat16 inputs itself, and for float16 warned of "slow inference or training speed".
 - trl 1.16.0, `trainer/utils.py`, `get_quantization_config`: the compute dtype is the model's `dtype`, float32 unless
   written.
-- NVIDIA A100 data sheet: the throughputs (not re-read; tables by others agree).
+- The throughputs: NVIDIA's A100 data sheet, as <https://glennklockwood.com/garden/processors/A100> has it.
 
 ## What it does not flag
 Runs in float32, where nothing is lost, and models that are not quantized. Of hand-rolled files only sections with

@@ -1,4 +1,4 @@
-"""From a measured row to the Plan, the architecture and the stack that its stated fields describe; no row is known by name."""
+"""From a measured row to the Plan, architecture and stack that its stated fields describe; no row is known by name."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ LORA = {
     "lora(mica init)",
 }
 FULL = {"full"}
-_LITGPT = {"attn.q": ("q",), "attn.k": ("k",), "attn.v": ("v",), "attn.proj": ("o",), "mlp.*": ("gate", "up", "down", "gate_up", "fc1", "fc2"),
-           "lm_head": ("head",)}  # fmt: skip
+_LITGPT = {
+    "attn.q": ("q",), "attn.k": ("k",), "attn.v": ("v",), "attn.proj": ("o",), "lm_head": ("head",),
+    "mlp.*": ("gate", "up", "down", "gate_up", "fc1", "fc2"),
+}  # fmt: skip
 _TORCHTUNE = {"output_proj": ("o",), "mlp": ("gate", "up", "down"), "w1": ("gate",), "w2": ("down",), "w3": ("up",)}
 
 
@@ -79,7 +81,7 @@ def case(row: dict[str, Any]) -> Case:
     if row["per_device_batch_size"] is None or row["seq_len_max"] is None:
         raise Skipped("batch or length not stated")
     values = _values(row, arch, method)
-    return Case(build(values), arch, _stack(row, arch), _length(row)[1])
+    return Case(build(values), arch, _stack(row), _length(row)[1])
 
 
 def _values(row: dict[str, Any], arch: ArchSpec, method: str) -> dict[str, Any]:
@@ -272,7 +274,7 @@ def _length(row: dict[str, Any]) -> tuple[int, bool]:
     return row["seq_len_max"], not exact
 
 
-def _stack(row: dict[str, Any], arch: ArchSpec) -> Stack:
+def _stack(row: dict[str, Any]) -> Stack:
     source, versions = row["source"], _versions(row)
     notes = row["notes"] or ""
     if source == "fms-acceleration":
@@ -284,7 +286,7 @@ def _stack(row: dict[str, Any], arch: ArchSpec) -> Stack:
             fused_norm=fused, fused_rope=fused, fused_adapter=fused and "accelerated" in notes, upcast=upcast,
             adapter_quantized="float32",
         )  # fmt: skip
-    if source == "litgpt-resource-tables" or source == "litgpt-config-hub":
+    if source in ("litgpt-resource-tables", "litgpt-config-hub"):
         release = [int(part) for part in re.findall(r"\d+", versions.get("bitsandbytes", "0.45"))[:2]]
         return stack_for("litgpt", quantized_input=release < [0, 42])
     if source == "torchtune":

@@ -123,7 +123,7 @@ def _residual(tape: Tape, base: int, branch: int, width: int, block: Block, nume
 
 def _norm(tape: Tape, x: int, width: int, size: int, kind: str, numerics: Numerics) -> tuple[int, int]:
     """A norm over the last dimension; its output and that output's bytes per element."""
-    statistics = tape.extra(Size(8 if kind == "layer" else 4))
+    statistics = tape.aside(Size(8 if kind == "layer" else 4))
     if numerics.fused_norm and kind != "layer":
         saves = (x, statistics)
         return tape.op("norm", (x,), Size(width * size), saves=saves), width
@@ -158,7 +158,7 @@ def _linear(
     keep = (cast,) if kept or (projection.quantized == "bnb4" and numerics.quantized_input) else ()
     if numerics.autocast and numerics.weight == 4 and not projection.quantized:
         # The weight's copy in the autocast type is saved; that of a frozen weight is made anew for each product.
-        keep = (*keep, tape.extra(Size(0, 0, projection.inputs * projection.outputs * compute)))
+        keep = (*keep, tape.aside(Size(0, 0, projection.inputs * projection.outputs * compute)))
     base = tape.op(name, (cast,), Size(out * n_out), saves=keep, forward=workspace, backward=workspace)
     if not projection.rank:
         return base, out
@@ -185,7 +185,7 @@ def _adapter(
     else:
         typed, bytes_in = tape.op(f"{name} adapter input cast", (x,), Size(adapter * n_in)), adapter
     if numerics.dropout:
-        mask = tape.extra(Size(n_in))
+        mask = tape.aside(Size(n_in))
         typed = tape.op(f"{name} adapter dropout", (typed,), Size(bytes_in * n_in), saves=(mask,))
     if numerics.autocast and bytes_in != numerics.compute:
         typed, bytes_in = tape.op(f"{name} autocast", (typed,), Size(numerics.compute * n_in)), numerics.compute
@@ -238,23 +238,21 @@ def _fused(
     written over it.
     """
     n_in = projections[0].inputs
-    dropped = tuple(tape.extra(Size(width * n_in)) for _ in projections) if numerics.dropout else ()
+    dropped = tuple(tape.aside(Size(width * n_in)) for _ in projections) if numerics.dropout else ()
     workspace = Size(2 * width * n_in + n_in, 0, max(p.inputs * p.outputs for p in projections) * numerics.compute)
     sizes = tuple(Size(width * projection.outputs) for projection in projections)
     return tape.many(name, (x,), sizes, (x, *dropped), forward=workspace, backward=workspace)
 
 
-def _fused_mlp(
-    tape: Tape, x: int, width: int, projections: tuple[Projection, ...], numerics: Numerics
-) -> int:
+def _fused_mlp(tape: Tape, x: int, width: int, projections: tuple[Projection, ...], numerics: Numerics) -> int:
     """Gate, up, product and down with their adapters in one function (unsloth's LoRA_MLP).
 
     It saves its input and the two factors; the gradients are written over them.
     """
     gate, _, down = projections
     n_in, inner = gate.inputs, down.inputs
-    factors = (tape.extra(Size(width * inner)), tape.extra(Size(width * inner)))
-    dropped = (tape.extra(Size(width * n_in)), tape.extra(Size(width * n_in))) if numerics.dropout else ()
+    factors = (tape.aside(Size(width * inner)), tape.aside(Size(width * inner)))
+    dropped = (tape.aside(Size(width * n_in)), tape.aside(Size(width * n_in))) if numerics.dropout else ()
     weight = n_in * inner * numerics.compute if gate.quantized else 0
     return tape.op(
         "mlp", (x,), Size(width * n_in), saves=(x, *factors, *dropped),
@@ -283,7 +281,8 @@ def _attention(tape: Tape, x: int, width: int, block: Block, numerics: Numerics)
         tensors = [(item, size, n) for (item, size), n in zip(made, (inner, kv, kv), strict=False)]
     query_key = tensors[: max(1, len(tensors) - 1)]
     rotated = []
-    for number, (current, size, n) in enumerate(tensors):
+    for number, (made_by, made_size, n) in enumerate(tensors):
+        current, size = made_by, made_size
         if block.head_norms and number < len(query_key) and len(tensors) > 1:
             current, size = _norm(tape, current, size, n, block.norm, numerics)
         if block.rotary and number < len(query_key):
@@ -292,7 +291,9 @@ def _attention(tape: Tape, x: int, width: int, block: Block, numerics: Numerics)
             current, size = tape.op("attention cast", (current,), Size(compute * n)), compute
         rotated.append((current, size, n))
     if block.repeats_kv and len(rotated) == 3 and kv != inner:
-        rotated[1:] = [(tape.op("repeat kv", (item,), Size(size * inner)), size, inner) for item, size, _ in rotated[1:]]
+        rotated[1:] = [
+            (tape.op("repeat kv", (item,), Size(size * inner)), size, inner) for item, size, _ in rotated[1:]
+        ]
     sources = tuple(item for item, _, _ in rotated)
     size = max(size for _, size, _ in rotated)
     result = _attend(tape, sources, inner, size, block)
@@ -319,7 +320,7 @@ def _merged(tape: Tape, x: int, width: int, block: Block, numerics: Numerics) ->
     if adapted:
         typed = x
         if numerics.dropout:
-            mask = tape.extra(Size(first.inputs))
+            mask = tape.aside(Size(first.inputs))
             typed = tape.op("qkv adapter dropout", (x,), Size(size * first.inputs), saves=(mask,))
         # Of a projection that is fused in the checkpoint, litgpt adapts queries and values unless told otherwise.
         outputs = inner + kv if len(block.query) == 1 else sum(p.outputs for p in adapted)
@@ -351,7 +352,7 @@ def _attend(tape: Tape, sources: tuple[int, ...], inner: int, size: int, block: 
         weights = tape.op("softmax", (scores,), matrix, saves=(-1,))
         return tape.op("attention", (weights, copies[-1]), Size(size * inner), saves=(weights, copies[-1]))
     if block.attention != "eager":
-        statistics = tape.extra(Size(4 * block.heads))
+        statistics = tape.aside(Size(4 * block.heads))
         return tape.op("attention", sources, Size(size * inner), saves=(*sources, -1, statistics))
     scores = tape.op("scores", sources, matrix, saves=sources)
     if block.softcapped:
@@ -361,7 +362,7 @@ def _attend(tape: Tape, sources: tuple[int, ...], inner: int, size: int, block: 
     soft = tape.op("softmax", (masked,), Size(0, 4 * block.heads), saves=(-1,))
     weights = soft if size == 4 else tape.op("softmax cast", (soft,), matrix)
     if block.attention_dropout:
-        mask = tape.extra(Size(0, block.heads))
+        mask = tape.aside(Size(0, block.heads))
         weights = tape.op("attention dropout", (weights,), matrix, saves=(mask,))
     return tape.op("attention", (weights, sources[-1]), Size(size * inner), saves=(weights, sources[-1]))
 

@@ -10,6 +10,7 @@ from loraplan.memory.term import Estimate
 
 Word = Literal["fits", "tight", "does not fit"]
 
+
 class Fit(NamedTuple):
     """The verdict, and the bytes that the expected total leaves free (negative where it is too large)."""
 

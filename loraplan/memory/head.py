@@ -9,7 +9,7 @@ from loraplan.memory.tape import Profile, Size, Tape
 
 LOSSES = {
     "shift": "logits upcast to fp32, then copied without the last position (transformers 4.46 to 4.49 loss_utils.py)",
-    "replace": "the fp32 logits replace the bf16 ones, then are copied without the last position (transformers <= 4.45)",
+    "replace": "fp32 logits replace the bf16 ones, then are copied without the last position (transformers <= 4.45)",
     "pad": "logits upcast to fp32; the labels are shifted instead of the logits (transformers >= 4.50 loss_utils.py)",
     "own": "cross-entropy inside the model's class, on logits of the model's own type (GPTBigCode, transformers 4.48)",
     "own_fused": "as `own`, with the fused cross-entropy",
@@ -48,8 +48,10 @@ def profile(
     if loss in ("linear", "chunked", "tiled", "unsloth"):
         ahead, back = _WORKSPACE.get(loss, (0, 0))
         # Liger and unsloth compute the gradient in the forward and keep it; the others keep the hidden states.
-        saves = (x,) if loss in ("chunked", "tiled") else (tape.extra(Size(numerics.compute * hidden)),)
-        tape.op("loss in pieces", (x,), Size(4), saves=saves, forward=Size(ahead * hidden), backward=Size(back * hidden))
+        saves = (x,) if loss in ("chunked", "tiled") else (tape.aside(Size(numerics.compute * hidden)),)
+        tape.op(
+            "loss in pieces", (x,), Size(4), saves=saves, forward=Size(ahead * hidden), backward=Size(back * hidden)
+        )
         return tape.profile(owns_input=True)
     logits, size = _linear(tape, "head", x, width, head, numerics)
     if softcapped:
@@ -62,10 +64,10 @@ def profile(
     whole = Size(4 * vocabulary)
     if loss == "chunked_fp32":
         converted = tape.op("logits upcast", (logits,), whole)
-        logarithms = tape.extra(whole)
+        logarithms = tape.aside(whole)
         piece = Size(0, 0, chunk * vocabulary * 4)
-        saves = (converted, logarithms)  # the list of logits outlives the backward, which writes over the logarithms
-        tape.op("cross-entropy", (converted,), Size(4), saves=saves, forward=piece, backward=piece, reuses=True)
+        kept = (converted, logarithms)  # the list of logits outlives the backward, which writes over the logarithms
+        tape.op("cross-entropy", (converted,), Size(4), saves=kept, forward=piece, backward=piece, reuses=True)
         return tape.profile(owns_input=True)
     if loss in ("shift", "pad", "fused", "own", "own_fused"):
         tape.hold(logits)

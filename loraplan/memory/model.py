@@ -16,6 +16,7 @@ from loraplan.plan import Plan
 
 _LIVENESS = "liveness of the operations as the stack runs them (loraplan.memory.block)"
 _AUTOGRAD = "torch 2.13 csrc/autograd"
+_CUBLAS = "torch 2.13 aten/src/ATen/cuda/CublasHandlePool.cpp"
 
 
 def estimate(plan: Plan, arch: ArchSpec, device: Device | None = None, *, stack: Stack | None = None) -> Estimate:
@@ -32,7 +33,7 @@ def evaluate(run: Setup, device: Device | None = None) -> Estimate:
     symbols = (
         ("tokens", run.tokens),
         ("length", run.length),
-        ("layers", sum(item.count for item in run.layers)),
+        ("layers", sum(item.copies for item in run.layers)),
         ("hidden", run.arch.hidden_size),
         ("vocabulary", run.arch.vocab_size),
         ("trained", run.trained),
@@ -81,27 +82,31 @@ def _parts(run: Setup, split: Shards, device: Device | None) -> _Parts:
         weights = own = 0
     state = split.state(run)
     hopper = device is not None and device.capability is not None and device.capability >= (9, 0)
+    workspace = CUBLAS_WORKSPACE_HOPPER if hopper else CUBLAS_WORKSPACE
+    stored = SOURCES.get(run.storage.kind, "")
     terms = [
-        Term("base weights", weights * split.weight_copy, "bytes of the stored weights / shards", SOURCES.get(run.storage.kind, "")),
-        Term("quantization statistics", base.statistics, "scales of every block, whole on each GPU", SOURCES.get(run.storage.kind, "")),
+        Term("base weights", weights * split.weight_copy, "bytes of the stored weights / shards", stored),
+        Term("quantization statistics", base.statistics, "scales of every block, whole on each GPU", stored),
         Term("adapters", own, "adapter parameters × bytes of their dtype", "peft 0.21.2 tuners/lora/layer.py"),
         Term("optimizer state", state, "trained × state bytes", run.optimizer.source),
         Term("master weights", split.master, "trained × 4", split.source),
         Term("communication buffers", split.buffers, split.buffer_formula, split.source),
-        Term("cuBLAS workspaces", 2 * (CUBLAS_WORKSPACE_HOPPER if hopper else CUBLAS_WORKSPACE), "one for the forward's thread, one for the backward's", "torch 2.13 aten/src/ATen/cuda/CublasHandlePool.cpp"),
+        Term("cuBLAS workspaces", 2 * workspace, "one for the forward's thread, one for the backward's", _CUBLAS),
     ]  # fmt: skip
     if run.full:
         terms[2] = Term("adapters", 0, "", "")
     stream, hidden = run.numerics.stream, run.arch.hidden_size
-    layers = sum(item.count for item in run.layers)
+    layers = sum(item.copies for item in run.layers)
     inputs = (layers * stream - (stream - run.weight_bytes)) * hidden * tokens if layers else 0
-    saved = sum(item.count * item.profile.saved.at(tokens, run.length) for item in run.layers)
+    saved = sum(item.copies * item.profile.saved.at(tokens, run.length) for item in run.layers)
     grads = split.gradients(run)
     logits = tokens * run.arch.vocab_size * run.numerics.compute if run.stack.keeps_logits else 0
     cast = 0
     if run.numerics.autocast and not run.numerics.fused_adapter:
         trained = run.trained if not run.full or run.weight_bytes == 4 else 0
-        cast = 2 * trained if (run.weight_bytes if run.full else run.adapter_bytes) == 4 and split.parameters == 1 else 0
+        cast = (
+            2 * trained if (run.weight_bytes if run.full else run.adapter_bytes) == 4 and split.parameters == 1 else 0
+        )
     return _Parts(
         tuple(term for term in terms if term.bytes),
         split.root + split.layer,
@@ -120,7 +125,7 @@ def _phase(name: str, parts: _Parts, *terms: Term) -> Phase:
     return phase(name, (*parts.static, batch, *terms))
 
 
-def _gathered(run: Setup, size: int, blocks: int) -> Term:
+def _gathered(size: int, blocks: int) -> Term:
     return Term(
         "gathered weights", size, f"embeddings and head + {blocks} block{'s' if blocks > 1 else ''}, whole",
         "torch 2.13 distributed/fsdp/_flat_param.py, BACKWARD_PRE prefetch",
@@ -140,22 +145,38 @@ def _kept(run: Setup, parts: _Parts) -> Term:
     if run.checkpointing:
         if run.offloads:
             two = 2 * run.numerics.stream * run.arch.hidden_size * run.tokens
-            return Term("checkpointed inputs", two, "2 × tokens × hidden × bytes, the others on the host", run.stack.name)
-        return Term("checkpointed inputs", parts.inputs, "layers × tokens × hidden × bytes", "torch 2.13 utils/checkpoint.py")
+            return Term(
+                "checkpointed inputs", two, "2 × tokens × hidden × bytes, the others on the host", run.stack.name
+            )
+        return Term(
+            "checkpointed inputs", parts.inputs, "layers × tokens × hidden × bytes", "torch 2.13 utils/checkpoint.py"
+        )
     return Term("saved activations", parts.saved, "sum over the blocks of what their operations save", _LIVENESS)
 
 
 def _cast(parts: _Parts) -> Term:
-    return Term("autocast copies", parts.autocast, "trained × 2, cached until autocast ends", "torch 2.13 aten/src/ATen/autocast_mode.cpp")
+    return Term(
+        "autocast copies",
+        parts.autocast,
+        "trained × 2, cached until autocast ends",
+        "torch 2.13 aten/src/ATen/autocast_mode.cpp",
+    )
 
 
 def _accumulated(run: Setup, parts: _Parts) -> Term:
     size = parts.grads if run.accumulates else 0
-    return Term("gradients", size, "trained × bytes, of the micro-batches before", f"{_AUTOGRAD}/functions/accumulate_grad.h")
+    return Term(
+        "gradients", size, "trained × bytes, of the micro-batches before", f"{_AUTOGRAD}/functions/accumulate_grad.h"
+    )
 
 
 def _cache(run: Setup) -> Term:
-    return Term("key-value cache", run.cache * run.tokens, "2 × layers × kv width × bytes × tokens", "transformers 5.23 cache_utils.py")
+    return Term(
+        "key-value cache",
+        run.cache * run.tokens,
+        "2 × layers × kv width × bytes × tokens",
+        "transformers 5.23 cache_utils.py",
+    )
 
 
 def _kept_cache(run: Setup) -> Term:
@@ -175,7 +196,7 @@ def _forward(run: Setup, split: Shards, parts: _Parts) -> Phase:
     work = Term("inside one block", int(max(inside, 0)), "the largest instant of its forward", _LIVENESS)
     return _phase(
         "forward", parts, _kept(run, parts), work, _cast(parts), _accumulated(run, parts), _cache(run),
-        _gathered(run, parts.gathered_one if split.parameters > 1 else 0, 1),
+        _gathered(parts.gathered_one if split.parameters > 1 else 0, 1),
     )  # fmt: skip
 
 
@@ -185,13 +206,14 @@ def _loss(run: Setup, split: Shards, parts: _Parts) -> Phase:
     piece = run.pieces.at(tokens)
     ahead = run.head.peak(run.head.forward, tokens, length) + parts.autocast + piece
     held = parts.logits
-    if run.arch.model_type == "gpt_bigcode":
+    if run.loss in ("own", "own_fused"):
+        # Measured of GPTBigCode: its logits, and the fp32 copy that accelerate makes of outputs, outlive the forward.
         held = tokens * run.arch.vocab_size * (run.numerics.compute + (4 if run.numerics.autocast else 0))
     back = run.head.peak(run.head.backward, tokens, length) + held + piece
     common = (_kept(run, parts), _accumulated(run, parts))
-    gathered = _gathered(run, parts.gathered_one if split.parameters > 1 else 0, 1)
+    gathered = _gathered(parts.gathered_one if split.parameters > 1 else 0, 1)
     formula = "tokens × (vocabulary × bytes a logit + hidden × bytes of norm and head)"
-    source = f"loss `{run.stack.loss}`: loraplan.memory.head"
+    source = f"loss `{run.loss}`: loraplan.memory.head"
     if ahead >= back:
         return _phase(
             "loss", parts, *common, _cache(run), Term("logits and loss", int(ahead) - parts.autocast, formula, source),
@@ -199,7 +221,8 @@ def _loss(run: Setup, split: Shards, parts: _Parts) -> Phase:
         )  # fmt: skip
     return _phase(
         "loss", parts, *common, Term("logits and loss", int(back) - held, formula, source),
-        Term("output held by the loop", held, "tokens × vocabulary × bytes", run.stack.name), _kept_cache(run), gathered,
+        Term("output held by the loop", held, "tokens × vocabulary × bytes", run.stack.name),
+        _kept_cache(run), gathered,
     )  # fmt: skip
 
 
@@ -216,28 +239,41 @@ def _backward(run: Setup, split: Shards, parts: _Parts) -> Phase:
     ends = (run.shape.head_trained or run.shape.embedding_trained) and run.arch.vocab_size * run.arch.hidden_size
     early = max(parts.grads if run.accumulates else 0, int(ends or 0) * run.weight_bytes // split.gradient_shards)
     held = Term("output held by the loop", parts.logits, "tokens × vocabulary × bytes", run.stack.name)
+    first = Term("gradients", early, "of the head, or of the micro-batches before", _AUTOGRAD)
+    two = _gathered(parts.gathered_two if split.parameters > 1 else 0, 2)
+    top: tuple[Term, ...]
     if run.checkpointing:
         kept = _kept(run, parts)
-        top = (kept, work, Term("gradients", early, "of the head, or of the micro-batches before", _AUTOGRAD), held,
-               _gathered(run, parts.gathered_two if split.parameters > 1 else 0, 2))  # fmt: skip
+        top = (kept, work, first, held, two)
         if split.keeps_inputs and not run.offloads:
-            retained = kept.bytes + max(sum(item.count for item in run.layers) - 2, 0) * own
+            retained = kept.bytes + max(sum(item.copies for item in run.layers) - 2, 0) * own
             bottom = Term(
                 "inputs of the blocks and their gradients", retained,
                 "(2 × layers - 2) × tokens × hidden × bytes: hooks on frozen blocks hold them until the backward ends",
                 "torch 2.13 distributed/fsdp/_runtime_utils.py `_register_post_backward_reshard_only_hook`",
             )  # fmt: skip
         else:
-            bottom = Term("checkpointed inputs", own, "tokens × hidden × bytes, of the first block", "torch 2.13 utils/checkpoint.py")
+            bottom = Term(
+                "checkpointed inputs",
+                own,
+                "tokens × hidden × bytes, of the first block",
+                "torch 2.13 utils/checkpoint.py",
+            )
     else:
         rest = max(parts.saved - int(saved), 0)
-        top = (Term("saved activations", rest, "of the blocks below", _LIVENESS), work,
-               Term("gradients", early, "of the head, or of the micro-batches before", _AUTOGRAD), held, _kept_cache(run),
-               _gathered(run, parts.gathered_two if split.parameters > 1 else 0, 2))  # fmt: skip
+        top = (
+            Term("saved activations", rest, "of the blocks below", _LIVENESS),
+            work,
+            first,
+            held,
+            _kept_cache(run),
+            two,
+        )
         bottom = Term("saved activations", 0, "", "")
     low = (
-        bottom, work, Term("gradients", parts.grads, "trained × bytes of the gradient", _AUTOGRAD), held, _kept_cache(run),
-        _gathered(run, parts.gathered_one if split.parameters > 1 else 0, 1),
+        bottom, work, Term("gradients", parts.grads, "trained × bytes of the gradient", _AUTOGRAD), held,
+        _kept_cache(run),
+        _gathered(parts.gathered_one if split.parameters > 1 else 0, 1),
     )  # fmt: skip
     upper, lower = _phase("backward", parts, *top), _phase("backward", parts, *low)
     return upper if upper.bytes >= lower.bytes else lower

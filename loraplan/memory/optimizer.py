@@ -24,7 +24,9 @@ class Optimizer(NamedTuple):
 _TORCH = "torch 2.13 torch/optim"
 _BNB = "bitsandbytes 0.50 optim/optimizer.py: uint8 state, one fp32 per block of 256"
 _TABLE: dict[str, Optimizer] = {
-    "adamw": Optimizer(2, 0, 1, False, f"{_TORCH}/adamw.py `_multi_tensor_adamw`: two moments; the root of one in a step"),
+    "adamw": Optimizer(
+        2, 0, 1, False, f"{_TORCH}/adamw.py `_multi_tensor_adamw`: two moments; the root of one in a step"
+    ),
     "adamw_fused": Optimizer(2, 0, 0, False, f"{_TORCH}/adamw.py `_fused_adamw`: two moments, nothing else"),
     "adamw_8bit": Optimizer(0, 2 + 8 / 256, 0, False, _BNB),
     "adamw_4bit": Optimizer(
@@ -70,13 +72,16 @@ def find(name: str | None, *, fused: bool) -> tuple[Optimizer, bool]:
     text = text.replace("8_bit", "8bit").replace("adamw8bit", "adamw_8bit").replace("bnb_8", "8bit")
     for words, key in _WORDS:
         if all(word in text for word in words):
-            if key == "adamw":
-                if "paged" in text:
-                    key = "adamw_32bit"
-                elif "fused" in text or (fused and "foreach" not in text and "anyprecision" not in text):
-                    key = "adamw_fused"
-            found = _TABLE[key]
+            found = _TABLE[_adamw(text, fused=fused) if key == "adamw" else key]
             if "backward" in text or "in_bwd" in text:
                 found = found._replace(step=0, in_backward=True)
             return (found._replace(paged=True) if "paged" in text else found), True
     return _TABLE["adamw"], name is None
+
+
+def _adamw(text: str, *, fused: bool) -> str:
+    """Which AdamW a name that says no more means."""
+    if "paged" in text:
+        return "adamw_32bit"
+    plain = "foreach" not in text and "anyprecision" not in text
+    return "adamw_fused" if "fused" in text or (fused and plain) else "adamw"

@@ -43,7 +43,9 @@ def options(plan: Plan, arch: ArchSpec, stack: Stack, device: Device | None = No
             continue
         for checkpointing in CHECKPOINTING:
             for optimizer in OPTIMIZERS:
-                changed = with_checkpointing(replace(plan, optimizer=replace(plan.optimizer, name=optimizer)), checkpointing)
+                changed = with_checkpointing(
+                    replace(plan, optimizer=replace(plan.optimizer, name=optimizer)), checkpointing
+                )
                 if name != now[0]:
                     changed = replace(changed, quantization=quantization)
                 found = estimate(changed, arch, device, stack=stack)
@@ -79,7 +81,9 @@ def checkpointing_of(plan: Plan, stack: Stack) -> str:
     if not (stack.checkpointing if on is None else on):
         return "off"
     offloads = stack.offloads or plan.precision.activation_offloading
-    return "offload" if offloads or plan.precision.checkpointing_kind in ("unsloth", "offload", "offload_disk") else "on"
+    return (
+        "offload" if offloads or plan.precision.checkpointing_kind in ("unsloth", "offload", "offload_disk") else "on"
+    )
 
 
 def _same_optimizer(name: str | None, other: str) -> bool:

@@ -25,7 +25,7 @@ CUBLAS_WORKSPACE_HOPPER = 33_554_432
 class Layer(NamedTuple):
     """Blocks that are alike, with their liveness."""
 
-    count: int
+    copies: int
     profile: Profile
     adapter: int
     """Adapter parameters of one."""
@@ -47,6 +47,8 @@ class Setup(NamedTuple):
     numerics: Numerics
     layers: tuple[Layer, ...]
     head: Profile
+    loss: str
+    """A key of `loraplan.memory.head.LOSSES`."""
     pieces: heads.Pieces
     optimizer: Optimizer
     full: bool
@@ -142,10 +144,10 @@ def _frame(plan: Plan, arch: ArchSpec, stack: Stack, *, accumulates: bool) -> Se
     )
     layers = tuple(
         Layer(
-            item.count,
+            item.copies,
             blocks.profile(item.block, numerics, recomputed=bool(checkpointing)),
             item.adapter,
-            *_block_weights(arch, item.block, storage, weight_bytes),
+            *_block_weights(item.block, weight_bytes),
         )
         for item in made.layers
     )
@@ -170,7 +172,9 @@ def _frame(plan: Plan, arch: ArchSpec, stack: Stack, *, accumulates: bool) -> Se
         unknown.append(Unknown(f"optimizer `{plan.optimizer.name}`", "AdamW's state was taken", 0.02, 0.02))
     trained = arch.parameters if full else made.adapter - made.frozen_adapter + made.saved
     cached = stack.cache and not checkpointing and made.layers and made.layers[0].block.repeats_kv
-    cache = 2 * sum(item.count for item in layers) * arch.num_kv_heads * arch.head_dim * numerics.compute if cached else 0
+    cache = (
+        2 * sum(item.copies for item in layers) * arch.num_kv_heads * arch.head_dim * numerics.compute if cached else 0
+    )
     if made.irregular:
         unknown.append(Unknown("blocks of a form that is not modelled", "their activations are left out", 0.05, 0.4))
     if any(m.part in ("vision", "audio") for m in arch.modules) and plan.model.task == "vision_language":
@@ -179,7 +183,7 @@ def _frame(plan: Plan, arch: ArchSpec, stack: Stack, *, accumulates: bool) -> Se
         plan, arch, stack, storage, weights(
             arch, storage, weight_bytes, norm, end, linear_experts=linear_experts,
             unties=stack.unties, head=stack.quantizes_head,
-        ), made, numerics, layers, ending, pieces,
+        ), made, numerics, layers, ending, loss, pieces,
         optimizer, full, trained, adapter_bytes, weight_bytes, 0, 0, bool(checkpointing),
         stack.offloads or plan.precision.checkpointing_kind in ("unsloth", "offload", "offload_disk")
         or bool(plan.precision.activation_offloading),
@@ -190,8 +194,9 @@ def _frame(plan: Plan, arch: ArchSpec, stack: Stack, *, accumulates: bool) -> Se
 _SOFTCAPPED = frozenset(("gemma2",))  # transformers 5.23 models/gemma2/configuration_gemma2.py
 # Fused experts already before transformers 5.
 _FUSED_ALWAYS = frozenset("gpt_oss llama4 llama4_text granitemoe granitemoeshared granitemoehybrid dbrx".split())
-# Classes that compute their own cross-entropy and hold the logits meanwhile (transformers 4.48 modeling_gpt_bigcode.py).
-_OWN_LOSS = frozenset(("gpt_bigcode",))
+# Classes that compute their own cross-entropy on logits of their own type: transformers 4.48 modeling_gpt_bigcode.py,
+# Qwen's modeling_qwen.py as published with the weights.
+_OWN_LOSS = frozenset(("gpt_bigcode", "qwen"))
 
 
 def _measured_apart(stack: Stack, plan: Plan) -> list[Unknown]:
@@ -267,7 +272,7 @@ def _attention(plan: Plan, stack: Stack) -> tuple[str, bool]:
     return ("sdpa", False) if plan.data.packing else ("efficient", True)
 
 
-def _block_weights(arch: ArchSpec, item: blocks.Block, storage: Storage, dtype: int) -> tuple[int, int]:
+def _block_weights(item: blocks.Block, dtype: int) -> tuple[int, int]:
     """(parameters, bytes that a shard gathers) of one block; the statistics of a quantization are not gathered."""
     parameters = size = 0
     for projection, copies in (
@@ -290,4 +295,3 @@ def _loss(plan: Plan, stack: Stack) -> tuple[str, int]:
     if name in heads.LOSSES:
         return name, stack.chunk
     return stack.loss, stack.chunk
-

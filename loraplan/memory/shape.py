@@ -20,7 +20,7 @@ class Layers(NamedTuple):
     """Blocks that are alike."""
 
     block: Block
-    count: int
+    copies: int
     adapter: int
     """Adapter parameters of one of them."""
 
@@ -81,7 +81,7 @@ def shape(
             irregular = True
             continue
         groups[made] = groups.get(made, 0) + 1
-    layers = tuple(Layers(block, count, own) for (block, own), count in groups.items())
+    layers = tuple(Layers(block, copies, own) for (block, own), copies in groups.items())
     head = next((m for m in arch.modules if m.part == "head"), None)
     save = _saved(adapter, arch)
     rank = _rank(ranks, head, 0) if head is not None else 0
@@ -163,9 +163,7 @@ def _block(
     if arch.model_type in _FP32_NORM_WEIGHT:
         kind = "rms32"
     roles = {m.role for m in feed}
-    adapters = sum(
-        (_rank(ranks, m, layer) * sides(m)) * max(m.experts, 1) for m in linear if m.name in ranks.by_name
-    )
+    adapters = sum((_rank(ranks, m, layer) * sides(m)) * max(m.experts, 1) for m in linear if m.name in ranks.by_name)
     block = Block(
         arch.hidden_size,
         arch.num_heads,
@@ -217,4 +215,3 @@ def _saved_parameters(adapter: Adapter, arch: ArchSpec) -> int:
 
     hit = {m for found in saved_modules(tuple(adapter.modules_to_save or ()), arch).values() for m in found}
     return sum(m.elements * m.copies for m in hit)
-

@@ -66,7 +66,10 @@ class Stack(NamedTuple):
 
 
 _PEFT = ("adapter", "peft 0.21.2 tuners/tuners_utils.py `cast_adapter_dtype`: half-precision adapters become fp32")
-_NO_CACHE = ("cache", "transformers 5.0.0 trainer.py: `use_cache` of the arguments, False, goes into the model's config")
+_NO_CACHE = (
+    "cache",
+    "transformers 5.0.0 trainer.py: `use_cache` of the arguments, False, goes into the model's config",
+)
 _ADAM = ("fused_adam", "transformers 4.54.1 training_args.py: adamw_torch_fused with torch 2.8 and later")
 _LOSS = ("loss", "transformers 5.23 loss/loss_utils.py `ForCausalLMLoss`")
 _AUTO = ("dtype", "transformers 5.23 modeling_utils.py: `auto`, the checkpoint's own")
@@ -106,7 +109,9 @@ STACKS: dict[str, Stack] = {
         fused_adapter=True,
         reentrant=True,
         sources=(
-            _PEFT, _LOSS, ("cache", "axolotl 0.19 loaders/utils.py: use_cache False"),
+            _PEFT,
+            _LOSS,
+            ("cache", "axolotl 0.19 loaders/utils.py: use_cache False"),
             ("upcast", "axolotl 0.19 loaders/model.py `_convert_embedding_modules_dtype`: norms and ends back to bf16"),
             ("fused_adapter", "axolotl 0.19 utils/schemas/config.py: LoRA kernels are switched on for lora and qlora"),
             ("fused_adam", "axolotl 0.19 utils/schemas/training.py: adamw_torch_fused"),
@@ -119,7 +124,10 @@ STACKS: dict[str, Stack] = {
         reentrant=True,
         dtype="bfloat16",
         sources=(
-            _PEFT, _LOSS, _NO_CACHE, _ADAM,
+            _PEFT,
+            _LOSS,
+            _NO_CACHE,
+            _ADAM,
             ("upcast", "llamafactory 0.9.5 model/model_utils/checkpointing.py: upcast_layernorm is off"),
             ("checkpointing", "llamafactory 0.9.5 hparams/model_args.py: disable_gradient_checkpointing False"),
         ),
@@ -129,7 +137,11 @@ STACKS: dict[str, Stack] = {
         upcast="",
         checkpointing=True,
         sources=(
-            _PEFT, _LOSS, _NO_CACHE, _ADAM, ("upcast", "ms-swift 4.6.0: prepare_model_for_kbit_training is not called"),
+            _PEFT,
+            _LOSS,
+            _NO_CACHE,
+            _ADAM,
+            ("upcast", "ms-swift 4.6.0: prepare_model_for_kbit_training is not called"),
             ("checkpointing", "ms-swift 4.6.0 trainers/arguments.py: gradient_checkpointing True"),
         ),
     ),
@@ -141,7 +153,8 @@ STACKS: dict[str, Stack] = {
         autocast=False,
         fused_adam=False,
         sources=(
-            _PEFT, ("upcast", "oumi 0.9 builders/models.py: prepare_model_for_kbit_training for q_lora"),
+            _PEFT,
+            ("upcast", "oumi 0.9 builders/models.py: prepare_model_for_kbit_training for q_lora"),
             ("autocast", "oumi 0.9 core/configs/params/training_params.py: mixed_precision_dtype NONE"),
         ),
     ),
@@ -157,7 +170,8 @@ STACKS: dict[str, Stack] = {
         linear_experts=True,
         dtype="bfloat16",
         sources=(
-            _PEFT, ("linear_experts", "unsloth's 4-bit checkpoints hold experts as single layers"),
+            _PEFT,
+            ("linear_experts", "unsloth's 4-bit checkpoints hold experts as single layers"),
             ("loss", "unsloth_zoo 2026.10.9 fused_losses/fused_linear.py: rows × vocabulary in fp32 at a time"),
             ("fused_adapter", "unsloth 2026.10.9 kernels/fast_lora.py `LoRA_MLP`, `LoRA_QKV`, `LoRA_W`"),
             ("offloads", "unsloth_zoo 2026.10.9 gradient_checkpointing.py: inputs go to pinned host memory"),
@@ -258,7 +272,9 @@ def _of_transformers(found: Stack, release: tuple[int, ...]) -> Stack:
     if found.loss == "pad" and release < (4, 49):
         found = found._replace(loss="replace" if release < (4, 46) else "shift")
     if release < (5,):
-        found = found._replace(linear_experts=True, reentrant=True, cache=found.cache or found.name == _TRANSFORMERS.name)
+        found = found._replace(
+            linear_experts=True, reentrant=True, cache=found.cache or found.name == _TRANSFORMERS.name
+        )
     if release < (4, 54):
         found = found._replace(fused_adam=False)
     if release < (4, 36):

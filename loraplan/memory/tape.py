@@ -122,7 +122,7 @@ class Tape:
         self.operations.append(Operation(name, inputs, outputs, kept, views, forward, backward, reuses))
         return outputs
 
-    def extra(self, size: Size) -> int:
+    def aside(self, size: Size) -> int:
         """A tensor that only its saving operation knows: a dropout mask, row statistics."""
         self.sizes.append(size)
         self.needs_gradient.append(False)

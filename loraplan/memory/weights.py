@@ -27,7 +27,8 @@ SOURCES = {
     "bnb4": "bitsandbytes 0.50 functional.py `quantize_4bit`: half a byte an element; fp32 scale per 64, or with double"
     " quantization a byte per 64, fp32 per 256 of these, and the code tables",
     "bnb8": "bitsandbytes 0.50 nn/modules.py `Int8Params`: a byte an element, one fp32 a row",
-    "gptq": "auto-gptq 0.7 nn_modules/qlinear: packed int32 weights, zero points and fp16 scales per group, an int32 an input",
+    "gptq": "auto-gptq 0.7 nn_modules/qlinear: packed int32 weights, zero points and fp16 scales per group, an int32"
+    " for each input",
     "awq": "autoawq 0.2 modules/linear: packed int32 weights, zero points and fp16 scales per group",
     "nf4tensor": "torchao 0.7 dtypes/nf4tensor.py: half a byte an element; a byte per 64 and fp32 per 256 of these",
     "fp8": "a byte an element, one fp32 per 128 × 128 block",

@@ -8,8 +8,9 @@ from html import escape
 from loraplan.devices import Device
 from loraplan.memory.fit import fit
 from loraplan.memory.options import Option
+from loraplan.memory.shares import gib, shares
 from loraplan.memory.term import Estimate, Phase
-from loraplan.report.memory_text import gib, shares, span
+from loraplan.report.memory_text import span
 
 _COLORS = {
     "weights": "#4c78a8", "adapters": "#b279a2", "optimizer": "#72b7b2", "gradients": "#54a24b",
@@ -46,18 +47,25 @@ def lines(found: Estimate, device: Device | None, options: Iterable[Option] = ()
         yield _bar(phase, whole)
     yield '<p class="key">' + "".join(f'<i style="background:{c}"></i>{n}' for n, c in _COLORS.items()) + "</p>"
     yield "<table><tr><th>counter<th>expected (range)</tr>"
-    for name, value in (("allocated", found.allocated), ("reserved by PyTorch", found.reserved), ("on the device", found.device)):
+    for name, value in (
+        ("allocated", found.allocated),
+        ("reserved by PyTorch", found.reserved),
+        ("on the device", found.device),
+    ):
         yield f'<tr><td>{name}<td class="n">{span(value)}</tr>'
     yield "</table>"
-    for item in found.assumptions:
-        yield f"<p>Assumed: {escape(item)}.</p>"
-    for item in found.unknown:
-        yield f"<p>Unknown: {escape(item.what)} ({escape(item.remedy)}).</p>"
+    for text in found.assumptions:
+        yield f"<p>Assumed: {escape(text)}.</p>"
+    for gap in found.unknown:
+        yield f"<p>Unknown: {escape(gap.what)} ({escape(gap.remedy)}).</p>"
     yield from _options(list(options), device)
     for phase in found.phases:
         yield f"<details><summary>{phase.name}: {phase.bytes:,} bytes</summary><table>"
         for term in phase.terms:
-            yield f'<tr><td class="n">{term.bytes:,}<td>{escape(term.name)}<td><code>{escape(term.formula)}</code><div class="src">{escape(term.source)}</div></tr>'
+            yield (
+                f'<tr><td class="n">{term.bytes:,}<td>{escape(term.name)}<td><code>{escape(term.formula)}</code>'
+                f'<div class="src">{escape(term.source)}</div></tr>'
+            )
         yield "</table></details>"
     yield "</html>"
 
@@ -65,18 +73,21 @@ def lines(found: Estimate, device: Device | None, options: Iterable[Option] = ()
 def _bar(phase: Phase, whole: int) -> str:
     parts = "".join(
         f'<div style="width:{100 * size / whole:.2f}%;background:{_COLORS[name]}" title="{name} {gib(size)}"></div>'
-        for name, _, _, size in shares(phase)
+        for name, size in shares(phase).items()
     )
-    return f'<div class="row"><b>{phase.name}</b><div class="bar">{parts}</div><span class="t">{gib(phase.bytes)}</span></div>'
+    total = f'<span class="t">{gib(phase.bytes)}</span>'
+    return f'<div class="row"><b>{phase.name}</b><div class="bar">{parts}</div>{total}</div>'
 
 
 def _options(options: list[Option], device: Device | None) -> Iterator[str]:
     if not options:
         return
     optimizers = list(dict.fromkeys(item.optimizer for item in options))
-    yield "<h2>The same run with other choices</h2><table><tr><th>weights<th>checkpointing" + "".join(
-        f"<th>{name}" for name in optimizers
-    ) + "</tr>"
+    yield (
+        "<h2>The same run with other choices</h2><table><tr><th>weights<th>checkpointing"
+        + "".join(f"<th>{name}" for name in optimizers)
+        + "</tr>"
+    )
     rows: dict[tuple[str, str], list[Option]] = {}
     for item in options:
         rows.setdefault((item.quantization, item.checkpointing), []).append(item)

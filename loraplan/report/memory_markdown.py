@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from loraplan.devices import Device
 from loraplan.memory.fit import fit
 from loraplan.memory.options import Option
+from loraplan.memory.shares import gib, shares
 from loraplan.memory.term import Estimate
-from loraplan.report.memory_text import gib, shares, span
+from loraplan.report.memory_text import span
 
 
 def lines(found: Estimate, device: Device | None, options: Iterable[Option] = ()) -> Iterator[str]:
@@ -24,17 +25,17 @@ def lines(found: Estimate, device: Device | None, options: Iterable[Option] = ()
         verdict = fit(found, device)
         yield f"| {device.name} | **{verdict.word}**, {gib(verdict.usable)} usable |"
     yield ""
-    yield "| phase | " + " | ".join(name for name, *_ in shares(found.peak)) + " | total |"
+    yield "| phase | " + " | ".join(shares(found.peak)) + " | total |"
     yield "| --- |" + " --- |" * (len(shares(found.peak)) + 1)
-    names = [name for name, *_ in shares(found.peak)]
+    names = list(shares(found.peak))
     for phase in found.phases:
-        sizes = {name: size for name, _, _, size in shares(phase)}
-        cells = " | ".join(gib(sizes.get(name, 0)) for name in names)
-        yield f"| {phase.name} | {cells} | {gib(phase.bytes)} |"
-    for item in found.assumptions:
-        yield f"\nAssumed: {item}."
-    for item in found.unknown:
-        yield f"\nUnknown: {item.what} ({item.remedy})."
+        sizes = shares(phase)
+        shown_sizes = " | ".join(gib(sizes.get(name, 0)) for name in names)
+        yield f"| {phase.name} | {shown_sizes} | {gib(phase.bytes)} |"
+    for text in found.assumptions:
+        yield f"\nAssumed: {text}."
+    for gap in found.unknown:
+        yield f"\nUnknown: {gap.what} ({gap.remedy})."
     shown = list(options)
     if shown:
         optimizers = list(dict.fromkeys(item.optimizer for item in shown))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
+from pathlib import Path
 
 from loraplan.devices import Device
 from loraplan.memory.term import Estimate
@@ -13,7 +12,8 @@ GIB = 1 << 30
 
 def draw(names: tuple[str, ...], cells: dict[tuple[int, ...], Estimate], device: Device | None, path: str) -> None:
     """Write a PNG or SVG; raises ImportError without matplotlib, ValueError for another ending."""
-    ending = os.path.splitext(path)[1].lower()
+    target = Path(path)
+    ending = target.suffix.lower()
     if ending not in (".png", ".svg"):
         raise ValueError("the picture's name must end in .png or .svg")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -38,12 +38,9 @@ def draw(names: tuple[str, ...], cells: dict[tuple[int, ...], Estimate], device:
     plane.set_ylim(bottom=0)
     if plane.get_legend_handles_labels()[0]:
         plane.legend()
-    folder = os.path.dirname(os.path.abspath(path))
-    handle, temporary = tempfile.mkstemp(suffix=ending, dir=folder)
-    os.close(handle)
+    temporary = target.with_name(f".{target.name}.new")
     try:
-        figure.savefig(temporary, dpi=150)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+        figure.savefig(temporary, dpi=150, format=ending.removeprefix("."))
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -7,40 +7,21 @@ from collections.abc import Iterable, Iterator
 from loraplan.devices import Device
 from loraplan.memory.fit import fit
 from loraplan.memory.options import Option
-from loraplan.memory.term import Estimate, Phase, Range
+from loraplan.memory.shares import GIB, gib, shares
+from loraplan.memory.term import Estimate, Range
 from loraplan.report import Style
 from loraplan.report.text import painter
 
-GIB = 1 << 30
-# What terms are drawn as: name, letter without colour, colour, the terms that belong to it.
-KINDS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
-    ("weights", "W", "44", ("base weights", "quantization statistics", "gathered weights", "one matrix before quantization", "master weights")),
-    ("adapters", "A", "45", ("adapters", "autocast copies")),
-    ("optimizer", "O", "46", ("optimizer state", "step temporaries")),
-    ("gradients", "G", "42", ("gradients", "communication buffers")),
-    ("activations", "a", "43", ("checkpointed inputs", "saved activations", "inside one block", "inputs of the blocks and their gradients")),
-    ("logits", "L", "41", ("logits and loss", "output held by the loop", "key-value cache")),
-    ("other", "o", "47", ()),
-)  # fmt: skip
-
-
-def gib(value: float) -> str:
-    """`12.3 GiB`."""
-    return f"{value / GIB:.1f} GiB" if abs(value) >= 10 * GIB else f"{value / GIB:.2f} GiB"
+# How a kind is drawn: its letter where there is no colour, its colour.
+_DRAWN = {
+    "weights": ("W", "44"), "adapters": ("A", "45"), "optimizer": ("O", "46"), "gradients": ("G", "42"),
+    "activations": ("a", "43"), "logits": ("L", "41"), "other": ("o", "47"),
+}  # fmt: skip
 
 
 def span(found: Range) -> str:
     """`12.3 GiB (11.9 to 13.0)`."""
     return f"{gib(found.expected)} ({found.low / GIB:.1f} to {found.high / GIB:.1f})"
-
-
-def shares(phase: Phase) -> list[tuple[str, str, str, int]]:
-    """(kind, letter, colour, bytes) of a phase, empty kinds left out."""
-    total: dict[str, int] = {}
-    for term in phase.terms:
-        kind = next((name for name, _, _, terms in KINDS if term.name in terms), "other")
-        total[kind] = total.get(kind, 0) + term.bytes
-    return [(name, letter, color, total[name]) for name, letter, color, _ in KINDS if total.get(name)]
 
 
 def lines(
@@ -66,10 +47,10 @@ def lines(
         yield f"  {device.name}: {paint(color, verdict.word)}, {left} of {gib(verdict.usable)} usable"
     yield ""
     yield from phases(found, style)
-    for item in found.assumptions:
-        yield f"  assumed: {item}"
-    for item in found.unknown:
-        yield f"  unknown: {item.what} ({item.remedy})"
+    for text in found.assumptions:
+        yield f"  assumed: {text}"
+    for gap in found.unknown:
+        yield f"  unknown: {gap.what} ({gap.remedy})"
     if not found.in_evidence:
         yield "  outside what was measured: the ranges are wider"
     if explain:
@@ -85,19 +66,20 @@ def bar(found: Estimate, device: Device | None, style: Style) -> Iterator[str]:
     """The peak phase as a bar, against the card where there is one."""
     paint = painter(style.color)
     parts = shares(found.peak)
-    total = sum(size for *_, size in parts)
+    total = sum(parts.values())
     whole = max(device.usable_bytes, total) if device is not None else total
     columns = max(min(style.width - 4, 100), 20)
     drawn, used, carried = "", 0, 0.0
-    for _, letter, color, size in parts:
+    for kind, size in parts.items():
+        letter, color = _DRAWN[kind]
         carried += size / whole * columns
         cells = round(carried) - used
         used += cells
         drawn += paint(color, " " * cells) if style.color else letter * cells
     yield "  " + drawn + "·" * (columns - used)
     names = [
-        (paint(color, " ") + f" {name} {gib(size)}") if style.color else f"{letter} {name} {gib(size)}"
-        for name, letter, color, size in parts
+        (paint(_DRAWN[kind][1], " ") if style.color else _DRAWN[kind][0]) + f" {kind} {gib(size)}"
+        for kind, size in parts.items()
     ]
     line = " "
     for name in names:
@@ -127,7 +109,9 @@ def explained(found: Estimate, style: Style) -> Iterator[str]:
                 yield f"  {'':>18}  = {term.formula}"
             if term.source:
                 yield f"  {'':>18}    {paint('2', term.source)}"
-    yield "where " + ", ".join(f"{name} = {value:,g}" if value < 1e6 else f"{name} = {int(value):,}" for name, value in found.symbols)
+    yield "where " + ", ".join(
+        f"{name} = {value:,g}" if value < 1e6 else f"{name} = {int(value):,}" for name, value in found.symbols
+    )
 
 
 def table(options: list[Option], device: Device | None, style: Style) -> Iterator[str]:
@@ -152,7 +136,9 @@ def table(options: list[Option], device: Device | None, style: Style) -> Iterato
     yield "  expected memory on the device; * is this run"
 
 
-def sweep(names: tuple[str, ...], cells: dict[tuple[int, ...], Estimate], device: Device | None, style: Style) -> Iterator[str]:
+def sweep(
+    names: tuple[str, ...], cells: dict[tuple[int, ...], Estimate], device: Device | None, style: Style
+) -> Iterator[str]:
     """A swept quantity down, a second one across."""
     paint = painter(style.color)
     colors = {"fits": "32", "tight": "33", "does not fit": "31"}

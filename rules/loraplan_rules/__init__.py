@@ -125,7 +125,8 @@ CODES: dict[str, str] = {
 }
 
 PREVIEW = frozenset((
-    "ALP005", "ARC002", "BAT002", "BAT006", "DRP003", "DRP004", "LRS004", "MEM005", "OPT003", "OPT004", "QNT011", "REP001", "REP002",
+    "ALP005", "ARC002", "BAT002", "BAT006", "DRP003", "DRP004", "LRS004", "MEM005", "OPT003", "OPT004", "QNT011",
+    "REP001", "REP002",
     "RNK003", "SEC003", "SRV001", "SRV002", "VAR001", "VAR005",
 ))  # fmt: skip
 """The rules with `preview=True`, which need not be imported where the preview is off."""

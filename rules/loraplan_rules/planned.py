@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from loraplan.memory.fit import fit
 from loraplan.memory.model import estimate
 from loraplan.memory.options import QUANTIZATIONS, with_checkpointing
+from loraplan.memory.shares import gib, shares
 from loraplan.memory.stack import Stack, stack_of
 from loraplan.memory.term import Phase
 from loraplan.plan import Plan
-from loraplan.report.memory_text import gib, shares
 from loraplan.rule import Context, Fix, Set
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ def stack(ctx: Context) -> Stack:
 
 def breakdown(phase: Phase) -> str:
     """`weights 15.0 GiB, activations 4.10 GiB and logits 3.20 GiB`: the largest shares of a phase."""
-    largest = sorted(shares(phase), key=lambda share: -share[-1])[:_FEW]
-    return ", ".join(f"{name} {gib(value)}" for name, _, _, value in largest)
+    largest = sorted(shares(phase).items(), key=lambda share: -share[1])[:_FEW]
+    return ", ".join(f"{name} {gib(value)}" for name, value in largest)
 
 
 def remedies(plan: Plan, ctx: Context, device: Device) -> tuple[str, Fix | None]:
@@ -68,7 +68,9 @@ def _fix(title: str, changes: tuple[Set, ...]) -> Fix | None:
     return Fix(title, changes, "unsafe") if changes else None
 
 
-def _candidates(plan: Plan, ctx: Context, *, halving: bool = True) -> Iterator[tuple[str, tuple[Set, ...], Callable[[Plan], Plan]]]:
+def _candidates(
+    plan: Plan, ctx: Context, *, halving: bool = True
+) -> Iterator[tuple[str, tuple[Set, ...], Callable[[Plan], Plan]]]:
     """(imperative, its changes, the change), those that cost least first. `halving`: every smaller micro-batch."""
     key = ctx.key
     on = plan.precision.gradient_checkpointing
@@ -90,11 +92,11 @@ def _candidates(plan: Plan, ctx: Context, *, halving: bool = True) -> Iterator[t
         yield title, changes, partial(_with, section="optimizer", name="paged_adamw_8bit")
     if plan.adapter.method == "lora" and (plan.quantization.bits or 16) >= 16 and not ctx.arch.prequantized:
         title = f"set {key('quantization.load_in_4bit')} to true"
-        changes = (Set("quantization.load_in_4bit", True),)
+        quantize: tuple[Set, ...] = (Set("quantization.load_in_4bit", True),)
         if ctx.reading.framework == "axolotl":  # which quantizes for `adapter: qlora` only
-            title, changes = f"set adapter to qlora and {title.removeprefix('set ')}", ()
+            title, quantize = f"set adapter to qlora and {title.removeprefix('set ')}", ()
         nf4 = QUANTIZATIONS["nf4 + double"]
-        yield title, changes, lambda now: replace(now, quantization=nf4)
+        yield title, quantize, lambda now: replace(now, quantization=nf4)
     length = plan.data.max_length
     while length is not None and length >= 1024:
         length //= 2

@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+import loraplan
 from loraplan.arch.sources import resolve
 from loraplan.devices import find
 from loraplan.memory.fit import fit
@@ -14,9 +16,13 @@ from loraplan.memory.stack import STACKS, stack_for
 from loraplan.plan import Distributed, Quantization, build
 from loraplan.rule import Skip  # noqa: F401
 
-import loraplan
-
-NAMES = ("meta-llama/Llama-3.1-8B", "Qwen/Qwen3-4B", "google/gemma-2-9b", "mistralai/Mixtral-8x7B-v0.1", "openai-community/gpt2")
+NAMES = (
+    "meta-llama/Llama-3.1-8B",
+    "Qwen/Qwen3-4B",
+    "google/gemma-2-9b",
+    "mistralai/Mixtral-8x7B-v0.1",
+    "openai-community/gpt2",
+)
 ARCHS = {name: resolve(name, base_dir=".", online=False, problems=[]) for name in NAMES}
 
 
@@ -46,7 +52,10 @@ class TestNever:
     @given(ANY, STACK, st.integers(1, 16), st.integers(16, 8192), st.booleans(), st.booleans())
     @settings(max_examples=60, deadline=None)
     def test_does_more_work_cost_less(self, name, stack, batch, length, checkpointing, quantized):
-        run = replace(plan(batch__micro_batch_size=batch, data__max_length=length), quantization=DOUBLE if quantized else Quantization(bits=16))
+        run = replace(
+            plan(batch__micro_batch_size=batch, data__max_length=length),
+            quantization=DOUBLE if quantized else Quantization(bits=16),
+        )
         run = with_checkpointing(run, "on" if checkpointing else "off")
         facts, arch = stack_for(stack), ARCHS[name]
         here = estimate(run, arch, stack=facts).peak.bytes
@@ -130,7 +139,11 @@ class TestWorkedOut:
         arch = ARCHS["mistralai/Mixtral-8x7B-v0.1"]
         run = replace(plan(adapter__target_modules=("q_proj", "v_proj")), quantization=DOUBLE)
         now = of(estimate(run, arch, stack=stack_for("transformers")), "optimizer", "base weights")
-        before = of(estimate(run, arch, stack=stack_for("transformers", {"transformers": "4.48.1"})), "optimizer", "base weights")
+        before = of(
+            estimate(run, arch, stack=stack_for("transformers", {"transformers": "4.48.1"})),
+            "optimizer",
+            "base weights",
+        )
         assert now > 80e9
         assert before < 30e9
 
@@ -173,9 +186,14 @@ class TestOptions:
         assert len(found) == 4 * 3 * 3
         (current,) = [item for item in found if item.current]
         assert (current.quantization, current.checkpointing, current.optimizer) == ("16-bit", "on", "adamw")
-        assert current.estimate.peak.bytes == estimate(
-            replace(plan(), optimizer=replace(plan().optimizer, name="adamw")), arch, stack=stack_for("transformers")
-        ).peak.bytes
+        assert (
+            current.estimate.peak.bytes
+            == estimate(
+                replace(plan(), optimizer=replace(plan().optimizer, name="adamw")),
+                arch,
+                stack=stack_for("transformers"),
+            ).peak.bytes
+        )
 
     def test_full_training_has_no_quantized_ones(self):
         found = options(plan(adapter__method="none"), ARCHS["openai-community/gpt2"], stack_for("transformers"))
@@ -192,7 +210,9 @@ class TestAxes:
     def test_values_can_be_listed(self):
         assert axes("seq=100,200")[0].values == (100, 200)
 
-    @pytest.mark.parametrize("text", ["", "512", "seq", "seq=0..4", "seq=8..4", "seq=a", "foo=1", "seq=1,batch=1,r=1", "seq=1..99999999999"])
+    @pytest.mark.parametrize(
+        "text", ["", "512", "seq", "seq=0..4", "seq=8..4", "seq=a", "foo=1", "seq=1,batch=1,r=1", "seq=1..99999999999"]
+    )
     def test_mistakes_are_named(self, text):
         with pytest.raises(ValueError, match=r".{8,}"):
             axes(text)

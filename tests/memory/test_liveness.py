@@ -1,6 +1,7 @@
 """The liveness of blocks against tensors traced and slopes measured; figures are bytes for each token."""
 
 import pytest
+
 from loraplan.memory import block, head
 from loraplan.memory.block import Block, Numerics, Projection
 from loraplan.memory.tape import Size, Tape

@@ -16,6 +16,7 @@ LAYERS = [
     {"loraplan.origin"},
     {"loraplan.devices", "loraplan.arch", "loraplan.trace"},
     {"loraplan.formats", "loraplan.derived"},
+    {"loraplan.memory", "loraplan.datasets"},
     {"loraplan.rule"},
     {"loraplan.result", "loraplan.context", "loraplan.select", "loraplan.suppression", "loraplan.baseline"},
     {
@@ -38,17 +39,18 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 RULES_MAY_IMPORT = {
     "loraplan.rule", "loraplan.plan", "loraplan.origin", "loraplan.arch", "loraplan.derived", "loraplan.document",
     "loraplan.formats.reading", "loraplan.formats.table", "loraplan.formats.values", "loraplan.formats.targets",
-    "loraplan.formats.spelling", "loraplan.formats.python_calls", "loraplan.devices",
+    "loraplan.formats.spelling", "loraplan.formats.python_calls", "loraplan.devices", "loraplan.memory",
+    "loraplan.formats.loading",
 }  # fmt: skip
 # What of the trainer's package needs no torch, so that the command side shares it.
 TRAINER_CONTRACT = {
     f"loraplan_trainer.{name}"
-    for name in ("manifest", "events", "failure", "fields", "arguments", "console", "situation", "data.encode", "fields.outcomes",
-                 "data.forms", "data.rows", "data.templates")
+    for name in ("manifest", "events", "failure", "fields", "arguments", "console", "situation", "data.encode",
+                 "fields.outcomes", "data.forms", "data.rows", "data.templates")
 }  # fmt: skip
 TRAINING_ONLY = {"torch", "transformers", "peft", "bitsandbytes", "accelerate", "trl", "datasets"}
 DEPENDENCIES = {"click", "yaml", "rich", "pydantic", "tree_sitter", "tree_sitter_bash",
-                "tree_sitter_toml", "huggingface_hub", "pygls", "lsprotocol"}  # fmt: skip
+                "tree_sitter_toml", "matplotlib", "huggingface_hub", "pygls", "lsprotocol"}  # fmt: skip
 
 
 def _modules(folder: str) -> Iterator[tuple[str, Path]]:

@@ -87,7 +87,11 @@ from loraplan.rule import Checked, Context, Evidence, Finding, Fix, Set, rule
     reads=("precision.gradient_checkpointing", "batch.micro_batch_size", "data.max_length"),
     evidence=(
         Evidence("predicted from the operations of a training step", "docs/accuracy.md", "measured rows"),
-        Evidence("on by default", "https://github.com/huggingface/trl/blob/main/trl/trainer/base_config.py", "source read at trl 1.16.0"),
+        Evidence(
+            "on by default",
+            "https://github.com/huggingface/trl/blob/main/trl/trainer/base_config.py",
+            "source read at trl 1.16.0",
+        ),
     ),
     needs=("gpu", "arch"),
     options={"share": 0.4},

@@ -115,7 +115,8 @@ def check(plan: Plan, ctx: Context) -> Checked:
     if logits <= ctx.options.share * found.peak.bytes:
         return
     yield Finding(
-        f"{ctx.said('batch.micro_batch_size')} makes logits of about {size(logits)}, {logits * 100 // found.peak.bytes} % of the peak",
+        f"{ctx.said('batch.micro_batch_size')} makes logits of about {size(logits)},"
+        f" {logits * 100 // found.peak.bytes} % of the peak",
         at="batch.micro_batch_size",
         remedy=_REMEDY.get(ctx.reading.framework, "set use_liger_kernel to true") + ", whose loss never has them all",
     )

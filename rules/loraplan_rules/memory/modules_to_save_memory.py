@@ -68,7 +68,8 @@ gradient_checkpointing: true
 - peft docs, `developer_guides/lora`, trainable tokens: `trainable_token_indices` trains single rows.
 
 ## What it does not flag
-Small vocabularies; runs that add tokens or resize the vocabulary; continued pretraining, where new embeddings are the point.
+Small vocabularies; runs that add tokens or resize the vocabulary; continued pretraining, where new
+embeddings are the point.
 
 ## Fix safety
 Unsafe: fewer weights are trained. The key is removed only by hand.
@@ -99,13 +100,19 @@ from loraplan.rule import Checked, Context, Evidence, Finding, rule
 )
 def check(plan: Plan, ctx: Context) -> Checked:
     names = plan.adapter.modules_to_save
-    if not names or plan.data.new_tokens or plan.data.resize_vocab or family(plan) in ("pretraining", "classification", "reward"):
+    if (
+        not names
+        or plan.data.new_tokens
+        or plan.data.resize_vocab
+        or family(plan) in ("pretraining", "classification", "reward")
+    ):
         return
     arch = ctx.arch
     large = [
         module
         for module in arch.modules
-        if module.part in ("embedding", "head") and module.elements >= ctx.options.elements
+        if module.part in ("embedding", "head")
+        and module.elements >= ctx.options.elements
         and any(module.name.endswith(name) for name in names)
     ]
     if not large or arch.tied_embeddings:  # ARC003 speaks of tied ones
@@ -117,8 +124,8 @@ def check(plan: Plan, ctx: Context) -> Checked:
     total = int(sum(module.elements for module in large) * (2 + 2 + 2 * optimizer.copies + optimizer.fixed))
     listed = " and ".join(module.name.rpartition(".")[2] for module in large)
     yield Finding(
-        f"{ctx.key('adapter.modules_to_save')} trains a copy of {listed} ({arch.vocab_size} x {arch.hidden_size}): about"
-        f" {size(total)} of weights, gradients and optimizer state",
+        f"{ctx.key('adapter.modules_to_save')} trains a copy of {listed} ({arch.vocab_size} x {arch.hidden_size}):"
+        f" about {size(total)} of weights, gradients and optimizer state",
         at="adapter.modules_to_save",
         remedy="leave them out; where a few tokens are new, train these alone (PEFT: trainable_token_indices)",
     )

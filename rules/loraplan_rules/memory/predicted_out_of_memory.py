@@ -76,7 +76,7 @@ smaller micro-batch with more accumulation, an 8-bit optimizer, 4-bit weights, s
 from __future__ import annotations
 
 from loraplan.plan import Plan
-from loraplan.rule import Checked, Context, Evidence, Finding, rule
+from loraplan.rule import Checked, Context, Evidence, Finding, Severity, rule
 
 
 @rule(
@@ -85,9 +85,7 @@ from loraplan.rule import Checked, Context, Evidence, Finding, rule
     severity="error",
     why="a run that needs more than the card has stops with CUDA out of memory",
     reads=("batch.micro_batch_size", "data.max_length", "precision.gradient_checkpointing", "quantization.bits"),
-    evidence=(
-        Evidence("predicted from the operations of a training step", "docs/accuracy.md", "measured rows"),
-    ),
+    evidence=(Evidence("predicted from the operations of a training step", "docs/accuracy.md", "measured rows"),),
     needs=("gpu", "arch"),
     options={"full": 0.9},
     suppresses=("MEM002",),
@@ -100,7 +98,7 @@ def check(plan: Plan, ctx: Context) -> Checked:
 
     usable = device.usable_bytes
     if found.allocated.low + CONTEXT > usable:
-        severity = "error" if plan.data.packing else "warning"
+        severity: Severity = "error" if plan.data.packing else "warning"
     elif found.allocated.expected + CONTEXT > ctx.options.full * usable:
         severity = "warning"
     else:

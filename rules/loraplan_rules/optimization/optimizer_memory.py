@@ -108,7 +108,8 @@ def check(plan: Plan, ctx: Context) -> Checked:
     small = int(trained * (2 + 8 / 256))
     if "8" not in name and state - small >= ctx.options.share * found.peak.bytes:
         yield Finding(
-            f"{ctx.said('optimizer.name')} keeps {size(state)} of state, {state * 100 // found.peak.bytes} % of the predicted peak;"
+            f"{ctx.said('optimizer.name')} keeps {size(state)} of state, {state * 100 // found.peak.bytes} % of the"
+            " predicted peak;"
             f" an 8-bit Adam keeps {size(small)}",
             at="optimizer.name",
             remedy=f"set {ctx.key('optimizer.name')} to an 8-bit or paged 8-bit AdamW where memory is short",

@@ -81,15 +81,17 @@ from loraplan.rule import Checked, Context, Evidence, Finding, Fix, Set, rule
     severity="info",
     why="the scales of the 4-bit blocks can be quantized in turn",
     reads=("quantization.double_quant", "quantization.load_in_4bit"),
-    evidence=(
-        Evidence("0.37 bits a parameter", "https://arxiv.org/abs/2305.14314", "paper"),
-    ),
+    evidence=(Evidence("0.37 bits a parameter", "https://arxiv.org/abs/2305.14314", "paper"),),
     needs=("gpu", "arch"),
     options={"full": 0.85},
 )
 def check(plan: Plan, ctx: Context) -> Checked:
     quantization = plan.quantization
-    if not quantization.load_in_4bit or quantization.double_quant is not False or quantization.method not in (None, "bnb"):
+    if (
+        not quantization.load_in_4bit
+        or quantization.double_quant is not False
+        or quantization.method not in (None, "bnb")
+    ):
         return
     device, found = ctx.gpu, ctx.estimate
     from loraplan.memory.observed import CONTEXT

@@ -45,6 +45,7 @@ NO_LORA = where("no LoRA is trained", lambda plan: plan.adapter.method != "lora"
 NOT_FOUR_BITS = where("the base is not loaded in 4 bits", lambda plan: plan.quantization.bits != 4)
 TRAINED = Except("it describes an adapter that is trained already", lambda _, reading: trained(reading))
 NO_TRAINING = Except("it only predicts", lambda _, reading: bool(reading.facts.get("no_training")))
+PATHS = formats("names without a path adapt nothing in mlx-lm, which TGT001 and TGT002 say there", "mlx-lm")
 UNKNOWN_MODEL = Except(
     "it names no base model that is known, and the rule says that it is skipped",
     lambda _, reading: not arch_of(reading),

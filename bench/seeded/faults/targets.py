@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from seeded.fault import Fault, write
-from seeded.needs import FUSED_EXPERTS, NO_LORA, NO_STRING, UNKNOWN_MODEL
+from seeded.needs import FUSED_EXPERTS, NO_LORA, NO_STRING, PATHS, UNKNOWN_MODEL
 
 FAULTS = [
     Fault(
@@ -22,6 +22,7 @@ FAULTS = [
         needs=(
             NO_LORA,
             UNKNOWN_MODEL,
+            PATHS,
         ),
     ),
     Fault(
@@ -42,6 +43,7 @@ FAULTS = [
         needs=(
             NO_LORA,
             UNKNOWN_MODEL,
+            PATHS,
         ),
     ),
     Fault(
@@ -69,6 +71,7 @@ FAULTS = [
         needs=(
             NO_LORA,
             UNKNOWN_MODEL,
+            PATHS,
         ),
     ),
 ]

@@ -3,7 +3,8 @@
 ## What it does
 With the model's architecture known, matches `target_modules` as PEFT does (an entry equals a module's name or its last
 parts; a string is a regular expression for the whole name), with `exclude_modules`, `modules_to_save` and
-`layers_to_transform` applied, and flags a config that adapts nothing.
+`layers_to_transform` applied, and flags a config that adapts nothing. mlx-lm compares whole paths within a block, so
+there names without a path are flagged, whatever the model.
 
 ## Why is this bad?
 PEFT stops with "Target modules ... not found in the base model", after the model has been loaded.
@@ -55,6 +56,7 @@ No options.
 
 ## Evidence
 - peft 0.21.2 `tuners/tuners_utils.py`: `check_target_module_exists`, and the error when nothing matched (run).
+- mlx-lm 0.32.2 `tuner/utils.py`, linear_to_lora_layers: `k in keys` for the paths of a block and of the model.
 - A frequent report: LLaMA-Factory issues 181, 3597 and 4020, BLOOM-LORA 15, E4SRec 5.
 
 ## What it does not flag
@@ -62,7 +64,7 @@ No options.
 - A regular expression for a model with a vision tower, whose names have moved between versions of transformers: only
   an info where the version is not known.
 - A regular expression that cannot be judged, and targets of a kind that has no LoRA layer, which fail otherwise.
-- Frameworks with LoRA layers of their own, whose names are not PEFT's.
+- Other frameworks with LoRA layers of their own, whose names are not PEFT's.
 - Names of another model family: ARC001 says what they are called here. A string that is no pattern: TGT003.
 
 ## Fix safety
@@ -79,6 +81,7 @@ from loraplan.derived import is_lora, listed
 from loraplan.formats.targets import legible, made_by_peft, widen, widens_by_string
 from loraplan.plan import Plan
 from loraplan.rule import Context, Evidence, Finding, Fix, Set, Severity, rule
+from loraplan_rules.mlx_paths import with_path, without_path
 
 
 @rule(
@@ -104,6 +107,10 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
     adapter = plan.adapter
     targets = adapter.target_modules
     if not targets or adapter.target_parameters or not legible(targets):
+        return
+    bare = without_path(ctx, targets)
+    if bare and len(bare) == len(targets):
+        yield _mlx(ctx, bare)
         return
     if targets == "all-linear" and not (adapter.exclude_modules or adapter.layers_to_transform):
         return
@@ -132,4 +139,19 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
         severity=severity,
         remedy=f"set {key} to {', '.join(new)}" if new else f"name modules that it has, or {widen(ctx.reading)}",
         fix=fix,
+    )
+
+
+def _mlx(ctx: Context, names: tuple[str, ...]) -> Finding:
+    key = ctx.key("adapter.target_modules")
+    paths = tuple(path for name in names if (path := with_path(name)) is not None)
+    known = len(paths) == len(names)
+    return Finding(
+        f"{listed(names)} {'name' if len(names) > 1 else 'names'} no layer: mlx-lm compares whole paths within a block,"
+        " such as self_attn.q_proj, and adapts nothing",
+        at="adapter.target_modules",
+        remedy=f"set {key} to {', '.join(paths)}" if known else "write each with its path, such as self_attn.q_proj",
+        fix=Fix(f"set {key} to {', '.join(paths)}", (Set("adapter.target_modules", paths),), "unsafe")
+        if known
+        else None,
     )

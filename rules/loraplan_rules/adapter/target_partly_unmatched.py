@@ -57,7 +57,8 @@ No options.
 - The layers of experts, which are fused into parameters or not by the version of transformers, and which Unsloth takes
   apart again: only an info.
 - A name of another family beside this family's own layers, in a list made for several: only an info.
-- Frameworks with LoRA layers of their own, models whose architecture is unknown, and targets given as a string.
+- Other frameworks than mlx-lm with LoRA layers of their own, models whose architecture is unknown, and targets given
+  as a string.
 - Names of another family's fused or split layers: ARC001 says what they are called here.
 
 ## Fix safety
@@ -73,6 +74,7 @@ from loraplan.derived import is_lora, listed
 from loraplan.formats.targets import legible, made_by_peft, target_span
 from loraplan.plan import Plan
 from loraplan.rule import Context, Evidence, Finding, Fix, Set, Severity, rule
+from loraplan_rules.mlx_paths import with_path, without_path
 
 _EXPERT = frozenset(("gate", "up", "down", "gate_up"))
 _TOGETHER = (frozenset("qkv"), frozenset(("gate", "up")))
@@ -96,6 +98,9 @@ _TOGETHER = (frozenset("qkv"), frozenset(("gate", "up")))
 )
 def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
     targets = plan.adapter.target_modules
+    bare = without_path(ctx, targets)
+    if is_lora(plan) and bare and len(bare) < len(targets or ()):
+        yield _mlx(bare, targets or ())
     if not isinstance(targets, tuple) or not is_lora(plan) or not made_by_peft(ctx.reading):
         return
     if not legible(targets):
@@ -136,6 +141,19 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
             remedy=remedy,
             fix=fix,
         )
+
+
+def _mlx(names: tuple[str, ...], targets: tuple[str, ...] | str) -> Finding:
+    paths = {name: path for name in names if (path := with_path(name)) is not None}
+    new = tuple(paths.get(name, name) for name in targets)
+    fix = Fix(f"write {listed(paths.values())}", (Set("adapter.target_modules", new),), "unsafe")
+    return Finding(
+        f"{listed(names)} {'name' if len(names) > 1 else 'names'} no layer: mlx-lm compares whole paths within a block,"
+        " such as self_attn.q_proj",
+        at="adapter.target_modules",
+        remedy=f"write {listed(paths.values())}" if len(paths) == len(names) else "write each with its path",
+        fix=fix if len(paths) == len(names) else None,
+    )
 
 
 def _near(name: str, known: dict[str, str]) -> str | None:

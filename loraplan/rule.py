@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from loraplan.arch.match import Matched
     from loraplan.arch.spec import ArchSpec
     from loraplan.devices import Device
-    from loraplan.memory.term import Estimate
     from loraplan.formats.reading import Reading
+    from loraplan.memory.term import Estimate
 
 Severity = Literal["error", "warning", "info"]
 Applicability = Literal["safe", "unsafe", "show"]

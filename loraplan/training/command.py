@@ -25,6 +25,7 @@ from loraplan.training.prediction import gib
 from loraplan.training.prepare import Asked, Prepared, missing, prepare, select
 from loraplan_trainer import failure
 from loraplan_trainer import manifest as manifests
+from loraplan_trainer.events import End, Start
 from loraplan_trainer.manifest import Manifest, ManifestError
 
 STOPPED = 1
@@ -158,6 +159,8 @@ def _go(prepared: Prepared, made: Manifest, wishes: Wishes) -> int:
         _say(f"run: {_short(made.directory)}")
         _say(f"launch: {launch.shown(words)}")
     code = _watch(words, made, follower, wishes)
+    if code and made.processes > 1:
+        code = _own_code(made.directory, code)  # a launcher has its own, whatever its processes ended with
     if not made.dry_run:
         _report(made.directory, wishes)
     if code == failure.BUG or (code and not _said_why(made.directory)):
@@ -171,8 +174,7 @@ def write(prepared: Prepared, made: Manifest, nodes: Nodes) -> list[str]:
 
     Raises TrainingError.
     """
-    shards = prepared.situation.sharding
-    words = launch.command(made.directory, made.processes, sharded=shards != "none", nodes=nodes)
+    words = launch.command(made.directory, made.processes, cpu=made.device == "cpu", nodes=nodes)
     try:
         manifests.write(made, made.directory / manifests.FILE_NAME)
         if made.processes > 1:
@@ -239,7 +241,7 @@ def _join(wishes: Wishes) -> int:
     except ManifestError as error:
         raise TrainingError(str(error)) from error
     nodes = Nodes(wishes.nodes, wishes.node_rank, wishes.rendezvous)
-    words = launch.command(place, made.processes, nodes=nodes)
+    words = launch.command(place, made.processes, cpu=made.device == "cpu", nodes=nodes)
     follower = Follower(place)
     return launch.run(
         words, place, follower, lambda _event: None, cpu=made.device == "cpu", output=f"output-{wishes.node_rank}.txt"
@@ -258,6 +260,14 @@ def _report(place: Path, wishes: Wishes) -> None:
         _say(line)
     if not wishes.quiet:
         _say(f"report: {_short(place / 'report.html')}")
+
+
+def _own_code(place: Path, launchers: int) -> int:
+    """The exit code that the main process wrote down; the launcher's where it could not."""
+    last = None
+    for event in Follower(place).new():
+        last = event.exit_code if isinstance(event, End) else None if isinstance(event, Start) else last
+    return launchers if last is None else last
 
 
 def _said_why(place: Path) -> bool:

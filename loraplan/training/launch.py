@@ -39,17 +39,27 @@ class Nodes(NamedTuple):
     """HOST:PORT of the first machine."""
 
 
-def command(directory: Path, processes: int, *, sharded: bool = False, nodes: Nodes | None = None) -> list[str]:
-    """The command that starts the trainer on this machine: itself, or through accelerate's launcher."""
-    manifest = str(directory / MANIFEST)
-    if processes == 1 and not sharded:
-        return [*_PYTHON, "-m", "loraplan_trainer", manifest]
+def command(directory: Path, processes: int, *, cpu: bool = False, nodes: Nodes | None = None) -> list[str]:
+    """The command that starts the trainer on this machine: itself, or through a launcher of several processes.
+
+    On cards that is accelerate's. Its launcher starts one process only where there are no cards and no MPI
+    (accelerate/commands/launch.py simple_launcher@1.15.0); on CPUs it is the one of torch that it uses itself.
+    """
+    target = ["-m", "loraplan_trainer", str(directory / MANIFEST)]
     nodes = nodes or Nodes()
-    launcher = [*_PYTHON, "-m", "accelerate.commands.launch", "--config_file", str(directory / ACCELERATE)]
+    if processes == 1:
+        return [*_PYTHON, *target]
+    host, _, port = (nodes.rendezvous or "").rpartition(":")
+    if cpu:
+        each = str(processes // nodes.machines)
+        place = ["--nnodes", str(nodes.machines), "--node-rank", str(nodes.rank), "--master-addr", host,
+                 "--master-port", port]  # fmt: skip
+        where = place if nodes.machines > 1 else ["--standalone"]
+        return [*_PYTHON, "-m", "torch.distributed.run", *where, "--nproc-per-node", each, *target]
+    words = [*_PYTHON, "-m", "accelerate.commands.launch", "--config_file", str(directory / ACCELERATE)]
     if nodes.machines > 1:
-        host, _, port = (nodes.rendezvous or "").rpartition(":")
-        launcher += ["--machine_rank", str(nodes.rank), "--main_process_ip", host, "--main_process_port", port]
-    return [*launcher, "-m", "loraplan_trainer", manifest]
+        words += ["--machine_rank", str(nodes.rank), "--main_process_ip", host, "--main_process_port", port]
+    return [*words, *target]
 
 
 def shown(words: list[str]) -> str:
@@ -78,7 +88,7 @@ def run(
 ) -> int:
     """Start the trainer, hand its records to `watch`, and give its exit code. Raises TrainingError.
 
-    Ctrl-C and SIGTERM go on to its whole process group, which writes a checkpoint and ends; a third kills it.
+    Ctrl-C and SIGTERM go on to it; it writes a checkpoint and ends. A third one kills its whole process group.
     """
     try:
         with (directory / output).open("ab") as sink:
@@ -144,8 +154,12 @@ def _forwarding(process: subprocess.Popen[bytes]) -> Iterator[None]:
 
 
 def _send(process: subprocess.Popen[bytes], number: int) -> None:
+    """To the trainer, or to its launcher, which passes it on to the processes that it started."""
     if process.poll() is None:
         try:
-            os.killpg(process.pid, number)
+            if number == signal.SIGKILL:
+                os.killpg(process.pid, number)
+            else:
+                os.kill(process.pid, number)
         except ProcessLookupError:
             return

@@ -53,6 +53,7 @@ def locate(plan: Plan, config: str) -> Plan:
         "model.name": os.path.isdir,
         "adapter.resume_from": os.path.isdir,
         "data.chat_template": os.path.isfile,
+        "distributed.deepspeed": os.path.isfile,
     }
     for name, exists in kinds.items():
         value = get(plan, name)

@@ -30,7 +30,10 @@ def test_one_process_is_started_plainly_and_several_through_accelerate(tmp_path:
     )
     two = shown(command(Path("/r"), 4, nodes=Nodes(2, 1, "10.0.0.1:29500")))
     assert "--machine_rank 1 --main_process_ip 10.0.0.1 --main_process_port 29500 -m loraplan_trainer" in two
-    assert "accelerate" in shown(command(Path("/r"), 1, sharded=True))
+    cpu = shown(command(Path("/r"), 2, cpu=True))
+    assert cpu.startswith("python -P -m torch.distributed.run --standalone --nproc-per-node 2 -m loraplan_trainer")
+    both = shown(command(Path("/r"), 4, cpu=True, nodes=Nodes(2, 1, "127.0.0.1:29512")))
+    assert "--nnodes 2 --node-rank 1 --master-addr 127.0.0.1 --master-port 29512 --nproc-per-node 2" in both
 
 
 def test_the_working_directory_is_not_imported_from() -> None:

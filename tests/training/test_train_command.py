@@ -72,14 +72,15 @@ def test_safe_fixes_are_applied_first_and_shown(folder: Path, capsys: pytest.Cap
     (folder / "c.yml").write_text(
         "base_model: ./tiny\nadapter: lora\nlora_r: 8\nlora_alpha: 16\nlora_target_linear: true\nsequence_len: 64\n"
         "datasets:\n  - path: rows.jsonl\n    type: alpaca\nmicro_batch_size: 1\ngradient_accumulation_steps: 1\n"
-        "num_epochs: 1\noptimizer: adamw_torch\nlearning_rate: 2e-4\nbf16: false\nnum_epoch: 2\n"
+        "num_epochs: 1\noptimizer: adamw_torch\nlearning_rate: 2e-4\nbf16: false\n"
+        "lr_scheduler: constant\nwarmup_steps: 5\n"
     )
-    before = (folder / "c.yml").read_text()
-    code, out, err = _run(capsys, "train", "c.yml", "--fix", "--force")
+    code, out, err = _run(capsys, "train", "c.yml", "--fix")
     assert code == 0, out + err
-    after = (folder / "c.yml").read_text()
-    assert (after != before) == ("fixed CFG" in err)
-    assert "remaining" in out
+    assert "lr_scheduler: constant_with_warmup\n" in (folder / "c.yml").read_text()
+    assert "fixed WRM003: set lr_scheduler to constant_with_warmup" in err
+    manifest = json.loads((folder / "runs" / "c-001" / FILE_NAME).read_text())
+    assert manifest["plan"]["schedule"]["name"] == "constant_with_warmup"
 
 
 @pytest.mark.parametrize(("word", "code"), [("memory", 3), ("crash", 1)])

@@ -53,8 +53,8 @@ def _text(kind: str, prepared: Prepared, output_dir: str | None, nodes: Nodes) -
             return accelerate.config(prepared.plan, prepared.situation, nodes)
         case "slurm":
             return slurm.job(prepared, place, nodes)
-    sharded = prepared.situation.sharding != "none"
-    return launch.shown(launch.command(place, prepared.situation.processes, sharded=sharded, nodes=nodes))
+    situation = prepared.situation
+    return launch.shown(launch.command(place, situation.processes, cpu=situation.device == "cpu", nodes=nodes))
 
 
 def _manifest(prepared: Prepared, output_dir: str | None, nodes: Nodes, choices: Choices) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from loraplan.arch.match import match
@@ -15,11 +16,15 @@ from loraplan.memory.stack import Stack
 from loraplan.memory.tape import Profile
 from loraplan.memory.term import Unknown
 from loraplan.memory.weights import DTYPES, Storage, Weights, weights
-from loraplan.plan import Plan
+from loraplan.plan import Adapter, Plan
 
 CUBLAS_WORKSPACE = 8_519_680
 """Bytes of one cuBLAS workspace below Hopper (torch 2.13 aten/src/ATen/cuda/CUDABlas.cpp: :4096:2:16:8)."""
 CUBLAS_WORKSPACE_HOPPER = 33_554_432
+
+
+_block_profile = lru_cache(maxsize=512)(blocks.profile)
+_head_profile = lru_cache(maxsize=512)(heads.profile)
 
 
 class Layer(NamedTuple):
@@ -116,12 +121,8 @@ def _frame(plan: Plan, arch: ArchSpec, stack: Stack, *, accumulates: bool) -> Se
     adapter_bytes = 4 if name == "float32" and plan.adapter.autocast_adapter_dtype is not False else weight_bytes
     attention, masked = _attention(plan, stack)
     repeats = "*" in stack.repeats_kv or arch.model_type in stack.repeats_kv or attention == "eager"
-    matched = None if full else match(plan.adapter, arch)
     linear_experts = stack.linear_experts and (stack.name == "unsloth" or arch.model_type not in _FUSED_ALWAYS)
-    made = shape(
-        arch, plan.adapter, matched, storage,
-        full=full, attention=attention, repeats_kv=repeats or masked, linear_experts=linear_experts,
-    )  # fmt: skip
+    made = _shape(plan.adapter, arch, (storage, full, attention, repeats or masked, linear_experts))
     checkpointing = plan.precision.gradient_checkpointing
     if checkpointing is None:
         checkpointing = stack.checkpointing
@@ -145,7 +146,7 @@ def _frame(plan: Plan, arch: ArchSpec, stack: Stack, *, accumulates: bool) -> Se
     layers = tuple(
         Layer(
             item.copies,
-            blocks.profile(item.block, numerics, recomputed=bool(checkpointing)),
+            _block_profile(item.block, numerics, recomputed=bool(checkpointing)),
             item.adapter,
             *_block_weights(item.block, weight_bytes),
         )
@@ -156,7 +157,7 @@ def _frame(plan: Plan, arch: ArchSpec, stack: Stack, *, accumulates: bool) -> Se
         loss = "own_fused" if loss.startswith("fused") else "own"
     # The head's weight can be wider than the blocks': then its products are too, or autocast copies it.
     ends = numerics._replace(weight=end, compute=2 if mixed else max(end, numerics.compute))
-    ending = heads.profile(
+    ending = _head_profile(
         arch.hidden_size,
         arch.vocab_size,
         made.norm,
@@ -197,6 +198,26 @@ _FUSED_ALWAYS = frozenset("gpt_oss llama4 llama4_text granitemoe granitemoeshare
 # Classes that compute their own cross-entropy on logits of their own type: transformers 4.48 modeling_gpt_bigcode.py,
 # Qwen's modeling_qwen.py as published with the weights.
 _OWN_LOSS = frozenset(("gpt_bigcode", "qwen"))
+
+
+_shapes: dict[tuple[Any, ...], tuple[Shape, tuple[Any, ...]]] = {}
+
+
+def _shape(adapter: Adapter, arch: ArchSpec, how: tuple[Storage, bool, str, bool, bool]) -> Shape:
+    """The blocks, kept by the identity of adapter and architecture."""
+    key = (id(adapter), id(arch), how)
+    found = _shapes.get(key)
+    if found is None:
+        storage, full, attention, repeats, linear_experts = how
+        matched = None if full else match(adapter, arch)
+        made = shape(
+            arch, adapter, matched, storage,
+            full=full, attention=attention, repeats_kv=repeats, linear_experts=linear_experts,
+        )  # fmt: skip
+        if len(_shapes) >= _MOST:
+            _shapes.clear()
+        found = _shapes[key] = (made, (adapter, arch))
+    return found[0]
 
 
 def _measured_apart(stack: Stack, plan: Plan) -> list[Unknown]:

@@ -87,8 +87,8 @@ _MOST = 4096
 def setup(plan: Plan, arch: ArchSpec, stack: Stack) -> Setup:
     """Resolve a run. What does not depend on the batch is kept: many batches of one run are cheap."""
     accumulates = (plan.batch.gradient_accumulation_steps or 1) > 1
-    parts = (plan.model, plan.adapter, plan.quantization, plan.optimizer, plan.precision, plan.distributed, arch, stack)
-    key = (*map(id, parts), plan.data.packing, accumulates)
+    parts = (plan.adapter, arch, stack)
+    key = (*map(id, parts), accumulates, *_fields(plan))
     found = _kept.get(key)
     if found is None:
         if len(_kept) >= _MOST:
@@ -102,6 +102,18 @@ def setup(plan: Plan, arch: ArchSpec, stack: Stack) -> Setup:
     return run._replace(
         plan=plan, rows=rows, length=length,
         unknown=(*run.unknown, *unknown), assumptions=(*run.assumptions, *assumptions),
+    )  # fmt: skip
+
+
+def _fields(plan: Plan) -> tuple[Any, ...]:
+    """Every field besides the adapter's that `_frame` reads."""
+    model, quantization, precision, distributed = plan.model, plan.quantization, plan.precision, plan.distributed
+    return (
+        model.dtype, model.attn_implementation, model.task,
+        quantization.bits, quantization.method, quantization.load_in_4bit, quantization.load_in_8bit,
+        quantization.double_quant, plan.optimizer.name, precision.bf16, precision.fp16,
+        precision.gradient_checkpointing, precision.checkpointing_kind, precision.activation_offloading,
+        precision.fused_loss, distributed.strategy, distributed.devices, plan.data.packing,
     )  # fmt: skip
 
 

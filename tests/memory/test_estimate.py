@@ -216,3 +216,25 @@ class TestAxes:
     def test_mistakes_are_named(self, text):
         with pytest.raises(ValueError, match=r".{8,}"):
             axes(text)
+
+
+class TestKept:
+    """What is kept between calls depends on every field that is read."""
+
+    def test_the_frame_reads_no_field_that_its_key_leaves_out(self):
+        import re
+        from pathlib import Path
+
+        from loraplan.memory import setup
+
+        text = Path(setup.__file__).read_text(encoding="utf-8")
+        start, end = text.index("def _fields("), text.index("def _frame(")
+        key, rest = text[start:end], text[end:]
+        short = {"quantization": "quantization", "precision": "precision", "distributed": "distributed", "model": "model"}
+        named = set(re.findall(r"\b(?:plan\.)?(\w+)\.(\w+)", key))
+        batch = {("data", "max_length"), ("batch", "micro_batch_size"), ("batch", "gradient_accumulation_steps")}
+        for section, field in re.findall(r"\bplan\.(\w+)\.(\w+)", rest):
+            if section != "adapter":
+                assert (section, field) in named | batch, f"{section}.{field}"
+        for section, field in re.findall(r"\b(quantization)\.(\w+)", rest):
+            assert (short[section], field) in named, f"{section}.{field}"

@@ -139,7 +139,8 @@ def sharding(plan: Plan, processes: int) -> Literal["none", "fsdp", "deepspeed"]
 def _overrides(reading: Reading, asked: Asked) -> list[Override]:
     found = list(asked.overrides)
     if asked.model is not None:
-        found.insert(0, Override("model.name", asked.model, "--model"))
+        here = os.path.abspath(asked.model) if os.path.isdir(asked.model) else asked.model
+        found.insert(0, Override("model.name", here, "--model"))
     elif (folder := _checkpoint_folder(reading)) is not None:
         found.insert(0, Override("model.name", folder, "the config's checkpoint folder, not"))
     return found

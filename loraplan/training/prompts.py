@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,8 @@ COUNT = 2
 _LONGEST = 2000
 """Characters; a longer prompt takes long on a CPU and says no more."""
 _LOOKED_AT = 50
+_LARGE_BYTES = 1 << 28
+"""A JSON list is read as a whole; prompts are not worth that of a larger one."""
 
 
 def first_prompts(data: tuple[DataSource, ...], count: int = COUNT) -> tuple[str, ...]:
@@ -21,12 +24,16 @@ def first_prompts(data: tuple[DataSource, ...], count: int = COUNT) -> tuple[str
     held_out = [source for source in data if source.role == "eval"]
     found: list[str] = []
     for source in held_out or data:
-        if source.kind != "file" or source.source.endswith(".parquet"):
+        if source.kind != "file" or source.source.endswith(".parquet") or _is_large(source.source):
             continue
         found += _of(source, count - len(found))
         if len(found) >= count:
             break
     return tuple(found)
+
+
+def _is_large(path: str) -> bool:
+    return path.endswith(".json") and os.path.exists(path) and os.path.getsize(path) > _LARGE_BYTES
 
 
 def _of(source: DataSource, count: int) -> list[str]:

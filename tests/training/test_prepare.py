@@ -73,6 +73,16 @@ def test_the_model_is_found_beside_the_config_and_every_value_has_an_origin(fold
     assert manifests.read(folder / "run" / "manifest.json") == made
 
 
+def test_the_command_lines_model_is_seen_from_here_first(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "tiny").mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert _prepared(folder, model="tiny").plan.model.name == str(elsewhere / "tiny")
+    assert _prepared(folder, model="org/name").plan.model.name == "org/name"
+
+
 @pytest.mark.parametrize("name", ["torchtune"])
 def test_a_checkpoint_folder_stands_for_the_builders_model(name: str, folder: Path) -> None:
     config = DIALECTS[name](folder)

@@ -5,9 +5,11 @@ BIN := $(VENV)/bin
 
 .PHONY: demo demo-train test clean
 
-demo: $(VENV)/.installed ## set up, then check an example config offline
+demo: $(VENV)/.installed ## set up, then check an example config offline and estimate its memory
 	@$(BIN)/python -m compileall -q loraplan rules trainer # an installed wheel has its bytecode; so should a checkout
 	-$(BIN)/loraplan check examples/qlora.yml
+	@echo
+	$(BIN)/loraplan estimate examples/qlora.yml --gpu rtx-4090
 	@echo
 	$(BIN)/loraplan show examples/qlora.yml
 	@echo

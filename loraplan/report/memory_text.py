@@ -84,7 +84,7 @@ def bar(found: Estimate, device: Device | None, style: Style) -> Iterator[str]:
     line = " "
     for name in names:
         if len(line) + len(name) > max(style.width, 60) and line.strip():
-            yield line
+            yield line.rstrip()
             line = " "
         line += f" {name}  "
     yield line.rstrip()

@@ -65,14 +65,14 @@ def test_two_processes_stop_together_and_resume(tiny_model: Path, data: Path, tm
     script = tmp_path / "stopped.py"
     script.write_text(STOPPED)
     options = ("--nproc-per-node=2", f"--master-port={free_port()}")
-    assert launch(tmp_path, "first.txt", *options, program=(str(script),)).wait(timeout=300) != 0
+    assert launch(tmp_path, "first.txt", *options, program=(str(script),)).wait(timeout=600) != 0
     stopped = Outcome(143, tmp_path)
     assert stopped.of(events.End)[0].outcome == "interrupted", (tmp_path / "first.txt").read_text()
     assert set(stopped.losses) == {1, 2, 3}
 
     write(made.model_copy(update={"resume": True}), tmp_path / FILE_NAME)
     options = ("--nproc-per-node=2", f"--master-port={free_port()}")
-    assert launch(tmp_path, "second.txt", *options).wait(timeout=300) == 0, (tmp_path / "second.txt").read_text()
+    assert launch(tmp_path, "second.txt", *options).wait(timeout=600) == 0, (tmp_path / "second.txt").read_text()
     assert stopped.of(events.Start)[-1].resumed_from == 3
     assert stopped.of(events.Start)[-1].processes == 2
     assert stopped.losses == pytest.approx(alone.losses, abs=1e-4)
@@ -84,7 +84,7 @@ def test_two_nodes_as_two_launchers(tiny_model: Path, data: Path, tmp_path: Path
     assert read(tmp_path / FILE_NAME).processes == 2
     common = ("--nnodes=2", "--nproc-per-node=1", "--master-addr=127.0.0.1", f"--master-port={free_port()}")
     nodes = [launch(tmp_path, f"node{rank}.txt", *common, f"--node-rank={rank}") for rank in (0, 1)]
-    codes = [node.wait(timeout=300) for node in nodes]
+    codes = [node.wait(timeout=600) for node in nodes]
     assert codes == [0, 0], (tmp_path / "node0.txt").read_text() + (tmp_path / "node1.txt").read_text()
     outcome = Outcome(0, tmp_path)
     assert outcome.losses == pytest.approx(alone.losses, abs=1e-4)

@@ -239,6 +239,7 @@ def page(judged: Judged, tools: dict[str, Any] | None) -> str:
     for key in ("model", "source"):
         for value, row in left_out(judged, key).items():
             lines.append(f"| {key} {value} | {row['rows']} | {row['in_range_pct']} % |")
+    lines += _totals(judged)
     lines += _tools(tools)
     lines += ["", "## Left out, and why", ""]
     for name in GROUPS:
@@ -262,6 +263,28 @@ def page(judged: Judged, tools: dict[str, Any] | None) -> str:
                     f" {item.error:+.1f} % | {why} |"
                 )
     return "\n".join(lines) + "\n"
+
+
+def _totals(judged: Judged) -> list[str]:
+    """The device's total beside what nvidia-smi showed, where a row has both."""
+    lines = [
+        "",
+        "## What nvidia-smi showed of the same runs",
+        "",
+        "| group | rows | median | in range |",
+        "| --- | --- | --- | --- |",
+    ]
+    for name in GROUPS[:2]:
+        pairs = [
+            (item.estimate.device, item.row["other_measured"]["nvidia_smi_bytes"])
+            for item in judged.results[name]
+            if (item.row["other_measured"] or {}).get("nvidia_smi_bytes")
+        ]
+        if pairs:
+            median = statistics.median(abs(100 * (counter.expected / shown - 1)) for counter, shown in pairs)
+            inside = _share([counter.holds(shown) for counter, shown in pairs])
+            lines.append(f"| {name} | {len(pairs)} | {median:.1f} % | {inside} % |")
+    return lines
 
 
 def _tools(tools: dict[str, Any] | None) -> list[str]:

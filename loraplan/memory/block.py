@@ -21,6 +21,8 @@ class Projection(NamedTuple):
     trained: bool = False
     """The weight itself is trained."""
     bias: bool = False
+    wrapped: int = 0
+    """Matrices of a fused parameter that is adapted as a whole: PEFT adds the update to all of them."""
 
 
 class Numerics(NamedTuple):
@@ -159,6 +161,10 @@ def _linear(
     if numerics.autocast and numerics.weight == 4 and not projection.quantized:
         # The weight's copy in the autocast type is saved; that of a frozen weight is made anew for each product.
         keep = (*keep, tape.aside(Size(0, 0, projection.inputs * projection.outputs * compute)))
+    if projection.wrapped:
+        # peft 0.21.2 tuners/lora/layer.py `ParamWrapper`: weight + update, of all experts, is what the product saves.
+        whole = Size(0, 0, projection.wrapped * projection.inputs * projection.outputs * compute)
+        keep, workspace = (*keep, tape.aside(whole)), workspace.plus(whole)
     base = tape.op(name, (cast,), Size(out * n_out), saves=keep, forward=workspace, backward=workspace)
     if not projection.rank:
         return base, out

@@ -29,7 +29,7 @@ def evaluate(run: Setup, device: Device | None = None) -> Estimate:
     split = shards(run)
     phases = _phases(run, split, device)
     peak = max(phases, key=lambda item: item.bytes)
-    allocated, reserved, total, evidence = ranges(run, peak, split)
+    allocated, reserved, total, evidence = ranges(run, phases, peak, split)
     symbols = (
         ("tokens", run.tokens),
         ("length", run.length),
@@ -71,6 +71,7 @@ def _phases(run: Setup, split: Shards, device: Device | None) -> tuple[Phase, ..
         _loss(run, split, parts),
         _backward(run, split, parts),
         _step(run, split, parts),
+        *_evaluation(run, split, parts),
     )
 
 
@@ -277,6 +278,28 @@ def _backward(run: Setup, split: Shards, parts: _Parts) -> Phase:
     )  # fmt: skip
     upper, lower = _phase("backward", parts, *top), _phase("backward", parts, *low)
     return upper if upper.bytes >= lower.bytes else lower
+
+
+def _evaluation(run: Setup, split: Shards, parts: _Parts) -> tuple[Phase, ...]:
+    """A batch of the evaluation: a forward without gradients, whose logits are all there."""
+    plan = run.plan
+    if plan.run.eval_strategy in (None, "no") and not plan.run.eval_steps:
+        return ()
+    tokens = (plan.batch.eval_batch_size or run.rows) * run.length
+    inside = max((item.profile.peak(item.profile.transient, tokens, run.length) for item in run.layers), default=0)
+    ending = run.head.peak(run.head.forward, tokens, run.length) + run.pieces.at(tokens)
+    formula = "evaluation tokens × the larger of one block's forward and the loss's"
+    return (
+        phase(
+            "evaluation",
+            (
+                *parts.static,
+                Term("batch", 24 * tokens, "evaluation tokens × 3 int64", "transformers 5.23 data/data_collator.py"),
+                Term("logits and loss", int(max(inside, ending)), formula, _LIVENESS),
+                _gathered(parts.gathered_one if split.parameters > 1 else 0, 1),
+            ),
+        ),
+    )
 
 
 def _step(run: Setup, split: Shards, parts: _Parts) -> Phase:

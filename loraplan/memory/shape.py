@@ -142,7 +142,7 @@ def _block(
         if module.kind == "Parameter" and len(module.shape) == 3:
             first, second = _expert_sides(arch, module)
             kind = storage.kind if storage.kind and quantizable(module, linear_experts=linear_experts) else ""
-            return Projection(first, second, 0, "", kind, full)
+            return Projection(first, second, 0, "", kind, full, wrapped=module.shape[0] if rank else 0)
         kind = storage.kind if storage.kind and quantizable(module) else ""
         return Projection(first, second, rank, variant if rank else "", kind, full, module.bias)
 
@@ -154,7 +154,8 @@ def _block(
     experts = _feed([m for m in linear if m.part == "expert"])
     shared = _feed([m for m in linear if m.part == "shared_expert"])
     feed = experts or dense
-    if not query or output is None or not feed:
+    # Several queries: an encoder's and a decoder's block of one number, with cross-attention.
+    if not query or output is None or not feed or sum(m.role == "q" for m in attend) > 1:
         return None
     inner = [m for m in modules if m.kind == "Norm"]
     around = [m for m in inner if m.shape[-1] == arch.hidden_size and "attn" not in m.name.rpartition(".")[0]]

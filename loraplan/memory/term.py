@@ -17,7 +17,7 @@ class Phase(NamedTuple):
     """An instant of a training step and all that is alive then."""
 
     name: str
-    """`load`, `forward`, `loss`, `backward` or `optimizer`."""
+    """`load`, `forward`, `loss`, `backward`, `optimizer`, and `evaluation` where the run evaluates."""
     terms: tuple[Term, ...]
     bytes: int
     """All terms together."""

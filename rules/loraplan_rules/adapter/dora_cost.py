@@ -91,6 +91,11 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
         more = "; every weight of the quantized base is dequantized for it"
     elif r is not None and r >= 32:
         more = f"; its gain is mainly at low ranks, and {ctx.said('adapter.r')}"
+    device = ctx.gpu_or_none
+    if device is not None and ctx.arch_or_none is not None:
+        share = ctx.estimate.allocated.expected / device.usable_bytes
+        if share > 0.9:
+            more += f"; and the run takes {share:.0%} of {device.name}, of which DoRA's copies of weights are a part"
     yield Finding(
         f"{ctx.said('adapter.use_dora')}: DoRA takes about 1.2 to 2 times as long a step{more}",
         at="adapter.use_dora",

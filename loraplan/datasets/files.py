@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from loraplan.datasets import UnknownSizeError, shown
@@ -29,11 +30,10 @@ _MOST_FILES = 512
 
 
 class Places:
-    """Counts datasets as seen from one config; each file is counted once."""
+    """Counts datasets as seen from one config."""
 
     def __init__(self, config: str) -> None:
         self.config = config
-        self._counted: dict[str, int] = {}
 
     def rows(self, portion: Portion, split: str) -> tuple[int, str]:
         """Rows of a split, and where the number is from."""
@@ -72,14 +72,24 @@ class Places:
         return self._files(_of_split(_listed(path, name), split, path, name), name)
 
     def _files(self, paths: list[str], name: str) -> tuple[int, str]:
-        rows = sum(self._count(path) for path in paths)
+        rows = sum(_count_once(path, *_stamp(path)) for path in paths)
         files = "" if len(paths) == 1 else f" ({len(paths)} files)"
         return rows, f"{rows:,} rows of {shown(name)}{files}"
 
-    def _count(self, path: str) -> int:
-        if path not in self._counted:
-            self._counted[path] = count(path)
-        return self._counted[path]
+
+def _stamp(path: str) -> tuple[int, int]:
+    """What changes when a file does: its time and its length."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return 0, 0
+    return found.st_mtime_ns, found.st_size
+
+
+@lru_cache(maxsize=256)
+def _count_once(path: str, _changed: int, _length: int) -> int:
+    """`count`, once for the many configs of a folder that share their data."""
+    return count(path)
 
 
 def count(path: str) -> int:

@@ -7,6 +7,7 @@ import pytest
 
 from loraplan.context import Facts, Inputs
 from loraplan.datasets import UnknownSizeError, held_out, size
+from loraplan.datasets.files import count
 from loraplan.datasets.known import table
 from loraplan.datasets.slices import apply
 from loraplan.engine import Checker, Overrides
@@ -270,3 +271,18 @@ def test_every_row_of_the_table_has_its_source() -> None:
         assert len(row["source"]) > 10, name
         assert row["splits"], name
         assert all(isinstance(count, int) and count > 0 for count in row["splits"].values()), name
+
+
+def test_a_file_is_counted_once_until_it_changes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reading = read(folder, AXOLOTL + "datasets:\n  - path: one.jsonl\n")
+    calls: list[str] = []
+
+    def counted(path: str) -> int:
+        calls.append(path)
+        return count(path)
+
+    monkeypatch.setattr("loraplan.datasets.files.count", counted)
+    assert [size(reading).examples for _ in range(3)] == [50, 50, 50]
+    lines(folder / "one.jsonl", 51)
+    assert size(reading).examples == 51
+    assert len(calls) == 2

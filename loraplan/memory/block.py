@@ -66,7 +66,8 @@ class Block(NamedTuple):
     """gate, up, down; or gate_up, down; or fc1, fc2."""
     gated: bool = True
     norm: str = "rms"
-    """`rms` (computed in fp32 by hand, as LlamaRMSNorm), `layer` (torch's LayerNorm) or `rms32` (gemma: weight too)."""
+    """`rms` (computed in fp32 by hand, as LlamaRMSNorm), `layer` (torch's LayerNorm), `rms32` (gemma: weight too) or
+    `centred` (cohere's)."""
     post_norms: bool = False
     """The branches are normed again before they are added (gemma2, glm4)."""
     head_norms: bool = False
@@ -87,6 +88,8 @@ class Block(NamedTuple):
     shared: tuple[Projection, ...] = ()
     """The shared expert's gate, up, down."""
     rotary: bool = True
+    partial_rotary: bool = False
+    """Only a part of each head is rotated: queries are joined anew, and attention's output is copied into order."""
     attention_dropout: bool = False
 
 
@@ -134,6 +137,12 @@ def _norm(tape: Tape, x: int, width: int, size: int, kind: str, numerics: Numeri
             x, width = tape.op("norm upcast", (x,), Size(4 * size)), 4
         return tape.op("norm", (x,), Size(width * size), saves=(x, statistics)), width
     full = x if width == 4 else tape.op("norm upcast", (x,), Size(4 * size))
+    if kind == "centred":
+        # transformers 5.23 models/cohere: x - mean is computed twice, for the square and for the product; both are kept.
+        square = tape.op("centred for the square", (full,), Size(4 * size), saves=(-1,))
+        scaled = tape.op("normalize", (full, square), Size(4 * size), saves=(tape.aside(Size(4 * size)), statistics))
+        narrow = scaled if width == 4 else tape.op("norm downcast", (scaled,), Size(width * size))
+        return narrow, width
     scaled = tape.op("normalize", (full,), Size(4 * size), saves=(full, statistics), backward=Size(8 * size))
     if kind == "rms32":
         keep = (scaled,) if numerics.norm_trained else ()
@@ -227,12 +236,24 @@ def _dora(
     n_out = projection.outputs * copies
     weight = projection.inputs * projection.outputs
     wide = numerics.adapter
-    copies_of_weight = 4 if wide != numerics.compute else 3
-    workspace = Size(0, 0, weight * wide * copies_of_weight + projection.inputs**2 * wide)
-    shifted = tape.op(f"{name} dora base", (base,), Size(max(out, wide) * n_out), saves=(base,), forward=workspace)
-    scaled = tape.op(f"{name} dora lora", (high,), Size(bytes_in * n_out), saves=(high,))
-    scaled = tape.op(f"{name} scaling", (scaled,), Size(bytes_in * n_out))
-    return tape.op(f"{name} dora sum", (shifted, scaled), Size(bytes_in * n_out), views=(shifted, scaled))
+    # Without a graph the identity is gone before the norm is made; with one it stays to the end. The weight's copy in
+    # the adapter's type is none where it has that type.
+    cast = wide != numerics.compute
+    making = wide * max(weight * (4 if cast else 3), projection.inputs**2 + weight)
+    identity = wide * projection.inputs**2
+    first = Size(0, 0, making)
+    first_graph = Size(0, 0, wide * weight * (4 if cast else 3) + identity - making)
+    rest, rest_graph = Size(0, 0, wide * weight * (2 if cast else 1)), Size(0, 0, identity)
+    size = max(out, wide)
+    shifted = tape.op(f"{name} dora base", (base,), Size(size * n_out), saves=(base,), forward=first, graph=first_graph)
+    scaled = tape.op(
+        f"{name} dora lora", (high,), Size(bytes_in * n_out), saves=(high,), forward=rest, graph=rest_graph
+    )
+    scaled = tape.op(f"{name} scaling", (scaled,), Size(bytes_in * n_out), forward=rest, graph=rest_graph)
+    return tape.op(
+        f"{name} dora sum", (shifted, scaled), Size(bytes_in * n_out), views=(shifted, scaled),
+        forward=rest, graph=rest_graph,
+    )  # fmt: skip
 
 
 def _fused(
@@ -303,6 +324,8 @@ def _attention(tape: Tape, x: int, width: int, block: Block, numerics: Numerics)
     sources = tuple(item for item, _, _ in rotated)
     size = max(size for _, size, _ in rotated)
     result = _attend(tape, sources, inner, size, block)
+    if block.partial_rotary and block.attention in ("flash", "sdpa"):
+        result = tape.op("attention in order", (result,), Size(size * inner))
     if block.output is None:
         return result, size
     if fused and block.output.rank:

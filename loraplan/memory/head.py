@@ -44,11 +44,16 @@ def profile(
     """
     tape = Tape(Size(numerics.stream * hidden))
     x, width = _norm(tape, 0, numerics.stream, hidden, norm, numerics)
+    if loss == "tiled":
+        # The positions that carry labels are copied; the norm's own output dies.
+        chosen = tape.op("labelled positions", (x,), Size(numerics.compute * hidden))
+        tape.op("loss in tiles", (chosen,), Size(4), saves=(chosen,), backward=Size(4 * hidden))
+        return tape.profile(owns_input=True)
     tape.hold(x)
-    if loss in ("linear", "chunked", "tiled", "unsloth"):
+    if loss in ("linear", "chunked", "unsloth"):
         ahead, back = _WORKSPACE.get(loss, (0, 0))
         # Liger and unsloth compute the gradient in the forward and keep it; the others keep the hidden states.
-        saves = (x,) if loss in ("chunked", "tiled") else (tape.aside(Size(numerics.compute * hidden)),)
+        saves = (x,) if loss == "chunked" else (tape.aside(Size(numerics.compute * hidden)),)
         tape.op(
             "loss in pieces", (x,), Size(4), saves=saves, forward=Size(ahead * hidden), backward=Size(back * hidden)
         )
@@ -91,7 +96,6 @@ def profile(
 # Bytes a token and hidden element that a loss in pieces needs besides: (in the forward, in the backward).
 _WORKSPACE = {
     "linear": (4, 0),  # a power of two of rows whose logits are at most twice the hidden states (Liger 0.8.5)
-    "tiled": (2, 6),  # the gradient of the hidden states in fp32, then in their own type (trl 1.16.0)
 }
 _TILE_ROWS, _TILE_COLUMNS = 4096, 32768
 
@@ -111,7 +115,9 @@ class Pieces(NamedTuple):
 def pieces(loss: str, hidden: int, vocabulary: int, numerics: Numerics, chunk: int) -> Pieces:
     """The workspace of a loss that never has all logits at once."""
     if loss == "tiled":
-        return Pieces(_TILE_ROWS, _TILE_COLUMNS * numerics.compute, 0)
+        copied = numerics.weight == 4 and numerics.compute == 2  # an fp32 head: each tile's weights are cast
+        weights = min(vocabulary, _TILE_COLUMNS) * hidden * numerics.compute if copied else 0
+        return Pieces(_TILE_ROWS, _TILE_COLUMNS * numerics.compute, weights)
     if loss == "chunked":  # the head in fp32, and its autocast copy (trl 1.14.0 trainer/sft_trainer.py)
         return Pieces(chunk, 12 * vocabulary, vocabulary * hidden * (4 + (2 if numerics.autocast else 0)))
     if loss == "unsloth":

@@ -10,9 +10,10 @@ from loraplan.memory.block import Block, Projection
 from loraplan.memory.weights import Storage, quantizable
 from loraplan.plan import Adapter
 
-# Source of all three: the modelling files of transformers 5.23 (models/*/modeling_*.py).
+# Source of all four: the modelling files of transformers 5.23 (models/*/modeling_*.py).
 _PARALLEL = frozenset("gpt_neox gptj falcon phi cohere cohere2 codegen".split())
 _FP32_NORM_WEIGHT = frozenset("gemma gemma2 gemma3 gemma3_text gemma3n gemma3n_text gemma4 gemma4_text".split())
+_PARTIAL_ROTARY = frozenset("gpt_neox phi stablelm glm glm4".split())
 _NO_ROTARY = frozenset("gpt2 gpt_bigcode bloom mpt opt".split())
 
 
@@ -161,6 +162,8 @@ def _block(
     around = [m for m in inner if m.shape[-1] == arch.hidden_size and "attn" not in m.name.rpartition(".")[0]]
     normed = any(m.name.endswith(("q_norm", "k_norm", "q_layernorm", "query_layernorm")) for m in inner)
     kind = "layer" if any(m.bias for m in around) or arch.model_type in ("stablelm", "olmo") else "rms"
+    if arch.model_type in ("cohere", "cohere2"):
+        kind = "centred"
     if arch.model_type in _FP32_NORM_WEIGHT:
         kind = "rms32"
     roles = {m.role for m in feed}
@@ -186,6 +189,7 @@ def _block(
         looped=bool(experts) and linear_experts,
         shared=tuple(projection(m) for m in shared),
         rotary=arch.model_type not in _NO_ROTARY,
+        partial_rotary=arch.model_type in _PARTIAL_ROTARY,
     )
     return block, adapters
 

@@ -48,6 +48,8 @@ class Operation(NamedTuple):
     """Workspace that lives only within its backward."""
     reuses: bool
     """The gradient is written over the saved tensors (fused kernels)."""
+    graph: Size
+    """Forward workspace that only a recorded graph holds."""
 
 
 class Profile(NamedTuple):
@@ -95,9 +97,12 @@ class Tape:
         backward: Size = NOTHING,
         gradient: bool | None = None,
         reuses: bool = False,
+        graph: Size = NOTHING,
     ) -> int:
         """Run an operation and return its output; `saves` may name the output itself as -1."""
-        return self.many(name, inputs, (size,), saves, views, forward, backward, gradient=gradient, reuses=reuses)[0]
+        return self.many(
+            name, inputs, (size,), saves, views, forward, backward, gradient=gradient, reuses=reuses, graph=graph
+        )[0]
 
     def many(
         self,
@@ -111,6 +116,7 @@ class Tape:
         *,
         gradient: bool | None = None,
         reuses: bool = False,
+        graph: Size = NOTHING,
     ) -> tuple[int, ...]:
         """Run an operation with several outputs; -1, -2, ... in `saves` are its first, second, ... output."""
         first = len(self.sizes)
@@ -119,7 +125,7 @@ class Tape:
         self.sizes.extend(sizes)
         self.needs_gradient.extend([needs] * len(sizes))
         kept = tuple(outputs[-item - 1] if item < 0 else item for item in saves) if needs else ()
-        self.operations.append(Operation(name, inputs, outputs, kept, views, forward, backward, reuses))
+        self.operations.append(Operation(name, inputs, outputs, kept, views, forward, backward, reuses, graph))
         return outputs
 
     def aside(self, size: Size) -> int:
@@ -164,7 +170,8 @@ class Tape:
             extras = [item for item in operation.saves if item in saved and item not in last]
             for item in (*operation.outputs, *extras):
                 alive = alive.plus(self.sizes[item])
-            instants.append(alive.plus(operation.forward))
+            inside = operation.forward.plus(operation.graph) if saved else operation.forward
+            instants.append(alive.plus(inside))
             for item in {*operation.inputs, *operation.outputs}:
                 if last[item] == number and item not in saved and (item or owns_input):
                     alive = alive.plus(self.sizes[item].times(-1))

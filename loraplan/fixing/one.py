@@ -8,7 +8,7 @@ from typing import NamedTuple
 from loraplan.document import DocumentError
 from loraplan.document.edit import CannotEditError, Edit, apply
 from loraplan.fixing.changes import ways
-from loraplan.fixing.verify import objection
+from loraplan.fixing.verify import objection, tells_formats_apart
 from loraplan.formats import NotAConfig
 from loraplan.formats.reading import Reading
 from loraplan.result import Diagnostic
@@ -55,8 +55,13 @@ def make(readings: list[Reading], finding: Diagnostic, read: Read) -> Made | Ref
                 continue
             try:
                 after = read(new)
-            except (DocumentError, NotAConfig) as error:
+            except DocumentError as error:
                 refused = Refused(finding, f"the file could not be read any more: {error}", broken=True)
+                continue
+            except NotAConfig:
+                refused = Refused(
+                    finding, "the file would not be recognised any more", broken=not tells_formats_apart(finding.fix)
+                )
                 continue
             against = objection(readings, after, index, finding.fix, edits)
             if against is None:

@@ -40,7 +40,7 @@ class Objection(NamedTuple):
 def objection(before: list[Reading], after: list[Reading], index: int, fix: Fix, edits: list[Edit]) -> Objection | None:
     """Why a result is not what the fix says, or None; `index` is the run that the fix is for."""
     if [reading.format for reading in before] != [reading.format for reading in after]:
-        return Objection("the file would be read as something else", broken=True)
+        return Objection("the file would be read as something else", broken=not tells_formats_apart(fix))
     new = ranges(edits)
     if not unchanged_elsewhere(before[0].document, after[0].document, (edit.span for edit in edits), new):
         return Objection("something else in the file would change", broken=True)
@@ -55,9 +55,7 @@ def objection(before: list[Reading], after: list[Reading], index: int, fix: Fix,
     for number, (old, now) in enumerate(zip(before, after, strict=True)):
         for name in ordered_names():
             if name not in named and _differs(name, old, now, new):
-                origin = old.explicit(name)
-                shared = origin is not None and origin.key_path in _key_paths(named, old, now)
-                return Objection(f"{name} would change too", broken=not shared)
+                return Objection(f"{name} would change too", broken=_rewritten(name, old, now, named))
             if name not in named and not named & _LEADING.get(name, frozenset()) and _other_default(name, old, now):
                 return Objection(f"the default of {name} would change with it")
         if _issues(now, renamed) - _issues(old, renamed):
@@ -65,6 +63,22 @@ def objection(before: list[Reading], after: list[Reading], index: int, fix: Fix,
         if number == index and (reason := _missing(old, now, fix, new)):
             return Objection(reason)
     return None
+
+
+def tells_formats_apart(fix: Fix) -> bool:
+    """Whether a fix takes a key away, which may be the one that a format is recognised by."""
+    return any(isinstance(change, Remove | RenameKey) for change in fix.changes)
+
+
+def _rewritten(name: str, old: Reading, now: Reading, named: set[str]) -> bool:
+    """Whether the edits have changed what is written for a field; where they have not, it follows from another one."""
+    if old.document.syntax not in ("shell", "python"):
+        return False  # no key was touched that the fix does not speak of
+    was, is_now = old.explicit(name), now.explicit(name)
+    if was is None or is_now is None:
+        return was is None or was.key_path not in _key_paths(named, old, now)
+    texts = (reading.document.text[slice(*origin.span)] for reading, origin in ((old, was), (now, is_now)))
+    return len(set(texts)) > 1 and was.key_path not in _key_paths(named, old, now)
 
 
 def _comments(document: Document) -> Counter[str]:

@@ -63,7 +63,7 @@ INJECTED: dict[str, tuple[Way, str]] = {
     "a key fewer": (a_key_fewer, "datasets.0.type would change too"),
     "a part of a list": (a_part_of_a_list, "datasets.0.path would change too"),
     "no YAML": (no_yaml, "the file could not be read any more: "),
-    "no config": (no_config, "the file could not be read any more: "),
+    "no config": (no_config, "the file would not be recognised any more"),
 }
 
 

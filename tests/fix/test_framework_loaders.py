@@ -262,7 +262,7 @@ def test_oumi(path: Path, tmp_path: Path) -> None:
         config.peft.to_lora()
         return dumped(dataclasses.asdict(config))
 
-    check(path, load, tmp_path)
+    check(path, load, tmp_path, follows=("training.trainer_kwargs",))
 
 
 @pytest.mark.parametrize("path", corpus("mlx-lm"), ids=lambda path: path.name)

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from loraplan.context import Facts, Inputs
 from loraplan.datasets import UnknownSizeError, held_out, size
@@ -11,6 +13,7 @@ from loraplan.datasets.files import count
 from loraplan.datasets.known import table
 from loraplan.datasets.slices import apply
 from loraplan.engine import Checker, Overrides
+from loraplan.formats import NotAConfig
 from loraplan.formats.reading import Reading
 from loraplan.rule import Skip
 
@@ -286,3 +289,41 @@ def test_a_file_is_counted_once_until_it_changes(folder: Path, monkeypatch: pyte
     lines(folder / "one.jsonl", 51)
     assert size(reading).examples == 51
     assert len(calls) == 2
+
+
+ODD = st.recursive(
+    st.sampled_from(
+        [None, True, False, 0, -1, 3, 1e308, "", "a", "one.jsonl", "train[:", "${x}", "../", "/", ".", "a#5"]
+    ),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["path", "split", "a"]), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+KEYS = (
+    "datasets dataset dataset_dir dataset_name dataset_mixer dataset_mixer_list dataset_mixture dataset_splits data"
+    " shards split path max_samples val_size val_set_size mix_strategy hf_dataset dataset_train_split streaming"
+).split()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    base=st.sampled_from([AXOLOTL, LLAMAFACTORY, TRL, TORCHTUNE, LITGPT, MLX, "loraplan: 1\nadapter:\n  r: 8\n"]),
+    values=st.dictionaries(st.sampled_from(KEYS), ODD, min_size=1, max_size=4),
+)
+def test_whatever_stands_there_gives_a_number_or_a_reason(folder: Path, base: str, values: dict[str, object]) -> None:
+    text = base + "".join(f"{key}: {json.dumps(value)}\n" for key, value in values.items())
+    (folder / "config.yaml").write_text(text)
+    try:
+        readings = Checker(Inputs(), Overrides(isolated=True)).read(str(folder / "config.yaml"))[1]
+    except NotAConfig:
+        return
+    for reading in readings:
+        assert _outcome(reading)
+
+
+def _outcome(reading: Reading) -> int | str:
+    try:
+        return max(0, size(reading).examples)
+    except UnknownSizeError as reason:
+        return str(reason)

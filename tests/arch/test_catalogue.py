@@ -70,6 +70,7 @@ def test_an_alias_says_where_it_was_read() -> None:
         ("HuggingFaceTB/SmolLM2-135M", 134_515_008),
         ("bigscience/bloom-3b", 3_002_557_440),
         ("openai-community/gpt2", 124_439_808),
+        ("t5-small", 60_506_624),
         ("bigcode/starcoder2-7b", 7_173_923_840),
         ("deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B", 1_777_088_000),
         ("openai/gpt-oss-20b", 20_914_757_184),

@@ -39,6 +39,7 @@ EXTRA: dict[str, dict[str, Any]] = {
         "text_config": {"tie_word_embeddings": False},
     },
     "qwen3_moe-dense": {"model_type": "qwen3_moe", "decoder_sparse_step": 2, "mlp_only_layers": [1]},
+    "t5-gated": {"model_type": "t5", "num_layers": 2, "num_decoder_layers": 3, "feed_forward_proj": "gated-gelu"},
     "phi-norms": {"model_type": "phi", "qk_layernorm": True},
     "falcon-sequential": {"model_type": "falcon", "parallel_attn": False, "bias": True, "multi_query": False},
     "gpt_bigcode-multi-head": {"model_type": "gpt_bigcode", "multi_query": False, "n_inner": 1024},
@@ -106,7 +107,10 @@ EXTRA: dict[str, dict[str, Any]] = {
     },
     "glm4_moe-norms": {"model_type": "glm4_moe", "use_qk_norm": True, "attention_bias": True},
 }
-LAYERS = {"gpt2": "n_layer", "gpt_bigcode": "n_layer", "gptj": "n_layer", "bloom": "n_layer", "mpt": "n_layers"}
+LAYERS = {
+    "gpt2": "n_layer", "gpt_bigcode": "n_layer", "gptj": "n_layer", "bloom": "n_layer", "mpt": "n_layers",
+    "t5": "num_layers",
+}  # fmt: skip
 
 
 def configurations() -> dict[str, dict[str, Any]]:

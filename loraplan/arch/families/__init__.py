@@ -57,6 +57,7 @@ FAMILIES: dict[str, str] = {
     "bloom": "classic:bloom",
     "mpt": "classic:mpt",
     "opt": "classic:opt",
+    "t5": "t5:t5",
     "ministral": "llama:llama",
     "ministral3": "llama:llama",
     "qwen2_vl": "vision:qwen2_vl",

@@ -54,9 +54,26 @@ def test_a_run_leaves_its_report_samples_and_a_measured_row(folder: Path) -> Non
     losses = _losses(folder / "run")
     assert losses[-1] < losses[0]
     assert {record["when"] for record in _log(folder / "run") if record["event"] == "sample"} == {"before", "after"}
+    _check_scores(folder)
     again = loraplan(folder, "train", "run.yaml", "--output-dir", "run")
     assert again.returncode == 2
     assert "--overwrite replaces the run in it" in again.stderr
+
+
+def _check_scores(folder: Path) -> None:
+    """The held-out score agrees with the trainer's own evaluation, and counts what is exactly right."""
+    words = ["loraplan_trainer.score", "tiny", "run/adapter", "held.jsonl", "scores.json"]
+    done = subprocess.run([sys.executable, "-m", *words], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    scores = json.loads((folder / "scores.json").read_text())
+    [evaluated] = [record for record in _log(folder / "run") if record["event"] == "eval"]
+    assert scores["after"]["loss"] == pytest.approx(evaluated["loss"], abs=1e-3)
+    assert scores["after"]["loss"] < scores["before"]["loss"]
+    rows = [json.loads(line) for line in (folder / "held.jsonl").read_text().splitlines()]
+    written = scores["after"]["written"]
+    right = [text.strip() == row["completion"].strip() for text, row in zip(written, rows, strict=True)]
+    assert scores["after"]["right"] == sum(right)
+    assert scores["after"]["examples"] == len(rows)
 
 
 def test_a_dry_run_leaves_nothing_behind(folder: Path) -> None:

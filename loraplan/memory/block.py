@@ -138,7 +138,7 @@ def _norm(tape: Tape, x: int, width: int, size: int, kind: str, numerics: Numeri
         return tape.op("norm", (x,), Size(width * size), saves=(x, statistics)), width
     full = x if width == 4 else tape.op("norm upcast", (x,), Size(4 * size))
     if kind == "centred":
-        # transformers 5.23 models/cohere: x - mean is computed twice, for the square and for the product; both are kept.
+        # transformers 5.23 models/cohere: x - mean is computed twice, for square and product; both are kept.
         square = tape.op("centred for the square", (full,), Size(4 * size), saves=(-1,))
         scaled = tape.op("normalize", (full, square), Size(4 * size), saves=(tape.aside(Size(4 * size)), statistics))
         narrow = scaled if width == 4 else tape.op("norm downcast", (scaled,), Size(width * size))

@@ -181,7 +181,7 @@ def test_llamafactory(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         parts = transformers.HfArgumentParser(kinds).parse_dict(values)
         return dumped({key: value for part in parts for key, value in vars(part).items() if key[0] != "_"})
 
-    check(path, load, tmp_path, follows=("logging_dir", "lora_alpha"))
+    check(path, load, tmp_path, follows=("logging_dir", "lora_alpha", "warmup_steps"))
 
 
 @pytest.mark.parametrize("path", corpus("trl-yaml"), ids=lambda path: path.name)

@@ -217,7 +217,9 @@ def _unset(plan: Any, given: dict[str, Any], effective: Any) -> Iterator[PlanFie
     names = arguments.argument_names()
     for name in ordered_names():
         argument = names.get(name)
-        if argument is None or get(plan, name) is not None or argument in given:
+        if argument is None or get(plan, name) is not None:
+            continue
+        if argument in given and argument != "activation_checkpointing":  # whose default is given to avoid a warning
             continue
         value = getattr(effective, argument, None)
         if value is not None:

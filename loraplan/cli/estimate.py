@@ -40,6 +40,9 @@ METHODS = ("lora", "rslora", "dora", "lora-fa", "qlora", "qdora", "full")
 @click.option("--checkpointing", type=click.Choice(("off", "on", "offload")), help="Gradient checkpointing.")
 @click.option("--packing/--no-packing", default=None, help="Whether sequences are packed to full length.")
 @click.option("--stack", "framework", metavar="NAME", help="Training stack: trl, axolotl, unsloth, torchtune, ...")
+@click.option(
+    "--fact", "facts", multiple=True, metavar="NAME=VALUE", help="A fact of the stack, e.g. loss=pad or upcast=norms."
+)
 @click.option("--framework-version", "versions", type=VERSIONS, multiple=True, help="E.g. transformers=4.57.1.")
 @click.option("--config-format", type=FORMAT, help="Read the file as this format instead of detecting it.")
 @click.option("--sweep", metavar="AXES", help="Table over one or two quantities: seq=512..8192,batch=1..8.")
@@ -70,6 +73,7 @@ def command(
     checkpointing: str | None,
     packing: bool | None,
     framework: str | None,
+    facts: tuple[str, ...],
     versions: tuple[tuple[str, str], ...],
     config_format: str | None,
     sweep: str | None,
@@ -113,6 +117,14 @@ def command(
         if method is not None:
             fail("--method is for runs without a config; a config says what is trained")
         runs = runs_of(path, model, changes, versions, config_format, online=online, isolated=isolated)
+    if facts:
+        from loraplan.memory.stack import with_facts
+
+        said = dict(fact.partition("=")[::2] for fact in facts)
+        try:
+            runs = [run._replace(stack=with_facts(run.stack, said)) for run in runs]
+        except ValueError as error:
+            fail(f"--fact: {error}")
     title = path or f"{model} {method or 'lora'}"
     code = 0
     chunks: list[str] = []
@@ -164,7 +176,7 @@ def _one(
         return "\n".join(memory_html.lines(found, device, shown, title=title)), {}, fits
     from loraplan.report import memory_text
 
-    return "\n".join(memory_text.lines(found, device, look, shown, explain=explain)), {}, fits
+    return "\n".join(memory_text.lines(found, device, look, shown, explained_by=stack if explain else None)), {}, fits
 
 
 def _sweep(

@@ -150,7 +150,7 @@ def _frame(plan: Plan, arch: ArchSpec, stack: Stack, *, accumulates: bool) -> Se
         fused_norm=stack.fused_norm or plan.precision.fused_loss == "liger",
         fused_mlp=stack.fused_mlp or plan.precision.fused_loss == "liger",
         fused_rope=stack.fused_rope,
-        fused_adapter=stack.fused_adapter,
+        fused_adapter=stack.fused_adapter and not _unfused(plan, stack, storage),
         input_cast=stack.input_cast,
         quantized_input=stack.quantized_input,
         merged_query=stack.merged_query,
@@ -275,6 +275,11 @@ def _weight_bytes(plan: Plan, arch: ArchSpec, stack: Stack, storage: Storage, as
             name = "float16" if plan.precision.fp16 else name
         assumptions.append(f"weights that are not quantized are loaded in {name}, as {stack.name} does")
     return DTYPES[name]
+
+
+def _unfused(plan: Plan, stack: Stack, storage: Storage) -> bool:
+    """Where axolotl leaves its kernels off (axolotl 0.19 utils/schemas/config.py)."""
+    return stack.name == "axolotl" and (storage.kind == "bnb8" or plan.distributed.strategy == "fsdp")
 
 
 def _sharded(plan: Plan) -> bool:

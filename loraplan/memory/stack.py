@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from loraplan.memory.head import LOSSES
+
 if TYPE_CHECKING:
     from loraplan.formats.reading import Reading
 
@@ -230,6 +232,16 @@ STACKS: dict[str, Stack] = {
 }
 
 
+_WORDS: dict[str, tuple[str, ...]] = {
+    "adapter": ("float32", "weights"),
+    "adapter_quantized": ("float32", "weights"),
+    "upcast": ("", "norms", "all"),
+    "loss": tuple(LOSSES),
+    "attention": ("sdpa", "eager", "flash_attention_2"),
+    "dtype": ("auto", "float32", "bfloat16", "float16"),
+}
+
+
 def stack_for(framework: str, versions: dict[str, str] | None = None, **changes: Any) -> Stack:
     """The stack of a framework at the given package versions (the newest where none is given), with changes."""
     found = STACKS.get(framework, _TRANSFORMERS)
@@ -243,6 +255,34 @@ def stack_for(framework: str, versions: dict[str, str] | None = None, **changes:
     if transformers is not None:
         found = _of_transformers(found, transformers)
     return found._replace(**changes)
+
+
+def with_facts(stack: Stack, facts: dict[str, str]) -> Stack:
+    """A stack with some facts set from text; raises ValueError naming what is wrong."""
+    changes: dict[str, Any] = {}
+    for name, text in facts.items():
+        if name in ("name", "sources") or name not in Stack._fields:
+            known = ", ".join(field for field in Stack._fields if field not in ("name", "sources"))
+            raise ValueError(f"`{name}` is no fact of a stack; known: {known}")
+        before = getattr(stack, name)
+        if isinstance(before, bool):
+            if text.lower() not in ("true", "false"):
+                raise ValueError(f"{name}: `{text}` is neither true nor false")
+            changes[name] = text.lower() == "true"
+        elif isinstance(before, int):
+            if not text.isdigit():
+                raise ValueError(f"{name}: `{text}` is no whole number")
+            changes[name] = int(text)
+        elif isinstance(before, tuple):
+            changes[name] = tuple(part for part in text.split("+") if part)
+        else:
+            allowed = _WORDS.get(name)
+            if allowed is not None and text not in allowed:
+                raise ValueError(f"{name}: `{text}` is none of {', '.join(word or 'nothing' for word in allowed)}")
+            changes[name] = text
+    sources = tuple((name, "said by the user") for name in facts)
+    kept = tuple(source for source in stack.sources if source[0] not in facts)
+    return stack._replace(**changes, sources=kept + sources)
 
 
 def stack_of(reading: Reading, versions: dict[str, str]) -> Stack:

@@ -8,6 +8,7 @@ from loraplan.devices import Device
 from loraplan.memory.fit import fit
 from loraplan.memory.options import Option
 from loraplan.memory.shares import GIB, gib, shares
+from loraplan.memory.stack import Stack
 from loraplan.memory.term import Estimate, Range
 from loraplan.report import Style
 from loraplan.report.text import painter
@@ -25,9 +26,14 @@ def span(found: Range) -> str:
 
 
 def lines(
-    found: Estimate, device: Device | None, style: Style, options: Iterable[Option] = (), *, explain: bool = False
+    found: Estimate,
+    device: Device | None,
+    style: Style,
+    options: Iterable[Option] = (),
+    *,
+    explained_by: Stack | None = None,
 ) -> Iterator[str]:
-    """The whole report of one run."""
+    """The whole report of one run; with the stack that it was made with, every term and fact."""
     paint = painter(style.color)
     peak = found.peak
     per = f" on each of {found.gpus} GPUs" if found.gpus > 1 else ""
@@ -53,9 +59,11 @@ def lines(
         yield f"  unknown: {gap.what} ({gap.remedy})"
     if not found.in_evidence:
         yield "  outside what was measured: the ranges are wider"
-    if explain:
+    if explained_by is not None:
         yield ""
         yield from explained(found, style)
+        yield ""
+        yield from facts(explained_by, style)
     shown = list(options)
     if shown:
         yield ""
@@ -112,6 +120,24 @@ def explained(found: Estimate, style: Style) -> Iterator[str]:
     yield "where " + ", ".join(
         f"{name} = {value:,g}" if value < 1e6 else f"{name} = {int(value):,}" for name, value in found.symbols
     )
+
+
+def facts(stack: Stack, style: Style) -> Iterator[str]:
+    """What the stack was taken to do, and where that is written."""
+    paint = painter(style.color)
+    yield paint("1", f"facts of {stack.name} (--fact NAME=VALUE changes one)")
+    sources = dict(stack.sources)
+    for name, value in stack._asdict().items():
+        if name not in ("name", "sources"):
+            shown = (
+                "+".join(value)
+                if isinstance(value, tuple)
+                else str(value).lower()
+                if isinstance(value, bool)
+                else value
+            )
+            source = f"  {paint('2', sources[name])}" if name in sources else ""
+            yield f"  {name} = {shown if shown != '' else 'nothing'}{source}"
 
 
 def table(options: list[Option], device: Device | None, style: Style) -> Iterator[str]:

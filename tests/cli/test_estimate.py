@@ -88,6 +88,13 @@ class TestText:
         assert "torch 2.13 utils/checkpoint.py" in out
         assert re.search(r"where tokens = 4,096, length = 2,048, layers = 32, hidden = 4,096", out)
 
+    def test_facts_are_listed_and_can_be_changed(self, capsys, config):
+        _, out, _ = run(capsys, config, "--explain", "--no-options")
+        assert re.search(r"^  upcast = nothing  axolotl 0.19 loaders/model.py", out, re.MULTILINE)
+        _, changed, _ = run(capsys, config, "--fact", "upcast=all", "--explain", "--no-options")
+        assert "  upcast = all  said by the user" in changed
+        assert changed.splitlines()[0] != out.splitlines()[0]
+
     def test_without_a_config(self, capsys):
         code, out, _ = run(
             capsys, "--model", "meta-llama/Llama-3.1-8B", "--method", "qlora", "--r", "16", "--seq", "2048"
@@ -177,6 +184,9 @@ class TestMistakes:
             (["--model", "Qwen/Qwen3-4B", "--plot", "x.png"], "--plot draws a sweep"),
             (["--model", "Qwen/Qwen3-4B", "--stack", "nothing"], "unknown stack"),
             (["/nowhere/config.yml"], "/nowhere/config.yml"),
+            (["--model", "Qwen/Qwen3-4B", "--fact", "colour=red"], "no fact of a stack"),
+            (["--model", "Qwen/Qwen3-4B", "--fact", "loss=none"], "is none of"),
+            (["--model", "Qwen/Qwen3-4B", "--fact", "cache=maybe"], "neither true nor false"),
         ],
     )
     def test_end_with_two_and_say_what_to_do(self, capsys, arguments, words):

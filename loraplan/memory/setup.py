@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from loraplan.arch.match import match
 from loraplan.arch.spec import ArchSpec
+from loraplan.derived import family
 from loraplan.memory import block as blocks
 from loraplan.memory import head as heads
 from loraplan.memory.block import Numerics
@@ -98,6 +99,9 @@ def setup(plan: Plan, arch: ArchSpec, stack: Stack) -> Setup:
     assumptions: list[str] = []
     unknown: list[Unknown] = []
     rows, length = _batch(plan, arch, assumptions, unknown)
+    strategy = plan.distributed.strategy
+    if plan.distributed.devices is None and strategy not in (None, "single"):
+        assumptions.append(f"one GPU: the config names {strategy} but not how many (--gpus says it)")
     run = found[0]
     return run._replace(
         plan=plan, rows=rows, length=length,
@@ -297,6 +301,14 @@ def _batch(plan: Plan, arch: ArchSpec, assumptions: list[str], unknown: list[Unk
         unknown.append(Unknown("length of the sequences", "give it with --seq", 0.3, 0.3))
     elif not plan.data.packing:
         unknown.append(Unknown("true length of the padded batches", "the cap was taken: an upper bound", 0.0, 0.0))
+    match family(plan):
+        case "preference":
+            rows *= 2
+            assumptions.append("each example is two sequences, the chosen and the rejected one")
+        case "rl":
+            unknown.append(Unknown("generation and reference model", "they depend on the trainer", 0.1, 0.6))
+        case _:
+            pass
     return max(int(rows), 1), int(length)
 
 

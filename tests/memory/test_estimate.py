@@ -232,9 +232,33 @@ class TestKept:
         key, rest = text[start:end], text[end:]
         short = {"quantization": "quantization", "precision": "precision", "distributed": "distributed", "model": "model"}
         named = set(re.findall(r"\b(?:plan\.)?(\w+)\.(\w+)", key))
-        batch = {("data", "max_length"), ("batch", "micro_batch_size"), ("batch", "gradient_accumulation_steps")}
+        batch = {("distributed", "devices"), ("distributed", "strategy"), ("data", "max_length"), ("batch", "micro_batch_size"), ("batch", "gradient_accumulation_steps")}
         for section, field in re.findall(r"\bplan\.(\w+)\.(\w+)", rest):
             if section != "adapter":
                 assert (section, field) in named | batch, f"{section}.{field}"
         for section, field in re.findall(r"\b(quantization)\.(\w+)", rest):
             assert (short[section], field) in named, f"{section}.{field}"
+
+
+class TestSaid:
+    arch = ARCHS["meta-llama/Llama-3.1-8B"]
+
+    def test_sharding_over_an_unknown_number_of_gpus(self):
+        run = replace(plan(), distributed=Distributed(strategy="fsdp"))
+        assert any("--gpus" in text for text in estimate(run, self.arch).assumptions)
+
+    def test_preferences_are_pairs(self):
+        single, pair = estimate(plan(), self.arch), estimate(replace(plan(), method="dpo"), self.arch)
+        assert dict(pair.symbols)["tokens"] == 2 * dict(single.symbols)["tokens"]
+
+    def test_reinforcement_learning_widens_the_range(self):
+        found = estimate(replace(plan(), method="grpo"), self.arch)
+        assert any("generation" in item.what for item in found.unknown)
+        assert found.allocated.high > 1.5 * found.allocated.expected
+
+    def test_evaluation_has_a_phase_where_it_is_configured(self):
+        names = [phase.name for phase in estimate(plan(), self.arch).phases]
+        assert "evaluation" not in names
+        run = plan(run__eval_strategy="steps", batch__eval_batch_size=64)
+        found = estimate(run, self.arch, stack=stack_for("transformers"))
+        assert found.peak.name == "evaluation"

@@ -9,29 +9,34 @@ NESTED_BLOCK = 256
 
 
 def quantize(model: Any, *, double: bool, compute_dtype: Any, block: int = 64) -> None:
-    """Replace every linear layer but the output head by a `bitsandbytes.nn.Linear4bit` that holds nf4 weights."""
+    """Replace every linear layer but the output head by a `bitsandbytes.nn.Linear4bit` that holds nf4 weights.
+
+    As transformers 5.23 does (`integrations/bitsandbytes.py`): subclasses of `nn.Linear` stay as they are.
+    """
     import bitsandbytes
     import torch
+    from transformers.pytorch_utils import Conv1D
 
     head = model.get_output_embeddings()
     for name, module in list(model.named_modules()):
-        if type(module) is not torch.nn.Linear or module is head:
+        if (type(module) is not torch.nn.Linear and not isinstance(module, Conv1D)) or module is head:
             continue
+        shape = tuple(reversed(module.weight.shape)) if isinstance(module, Conv1D) else tuple(module.weight.shape)
         with torch.device("meta"):
             replacement = bitsandbytes.nn.Linear4bit(
-                module.in_features,
-                module.out_features,
+                shape[1],
+                shape[0],
                 bias=module.bias is not None,
                 compute_dtype=compute_dtype,
                 compress_statistics=double,
                 quant_type="nf4",
             )
-        count = module.in_features * module.out_features
+        count = shape[0] * shape[1]
         replacement.weight = bitsandbytes.nn.Params4bit(
             torch.empty(((count + 1) // 2, 1), dtype=torch.uint8, device="meta"),
             compress_statistics=double,
             quant_type="nf4",
-            quant_state=_statistics(tuple(module.weight.shape), module.weight.dtype, block, double=double),
+            quant_state=_statistics(shape, module.weight.dtype, block, double=double),
             module=replacement,
             bnb_quantized=True,
         )

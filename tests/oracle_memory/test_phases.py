@@ -11,6 +11,7 @@ import pytest
 from loraplan.arch.catalogue import all_rows
 from loraplan.trace.setting import Setting
 from tests.oracle_memory.closed import closed_form, phases
+from tests.oracle_memory.explained import bound
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
@@ -57,8 +58,14 @@ def name(setting: Setting) -> str:
     return f"{method} {setting.adapter} checkpointing {setting.checkpointing} {setting.loss}"
 
 
+SHALLOW = {"gemma3_text": "google/gemma-3-1b-pt"}
+"""Where the smallest model's depth would have many layers traced."""
+
+
 def config_of_family(family: str) -> dict[str, Any]:
     """The config of the catalogue's smallest model of a family."""
+    if family in SHALLOW:
+        return dict(next(row.config for row in all_rows() if row.name == SHALLOW[family]))
     rows = [row for row in all_rows() if row.config["model_type"] == family and not row.prequantized]
     return dict(min(rows, key=lambda row: row.config.get("hidden_size", 0)).config)
 
@@ -76,6 +83,6 @@ def test_every_phase_agrees(family: str) -> None:
         traced = extrapolate(config_of(config), setting)
         for phase, size in phases(closed_form(config, setting)).items():
             true = traced.phases[phase].size
-            if abs(size - true) > TOLERANCE * true:
+            if abs(size - true) > bound(family, setting, phase, TOLERANCE) * true:
                 wrong.append(f"{name(setting)}, {phase}: {size / true - 1:+.2%} of {true / 2**30:.3f} GiB")
     assert not wrong, "\n".join(wrong)

@@ -67,6 +67,13 @@ def test_csv_with_line_breaks_within_cells(tmp_path: Path) -> None:
     ]
 
 
+def test_long_cells_and_long_numbers(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("text\n" + "a" * 200_000 + "\n")
+    assert len((read(tmp_path / "rows.csv")[0].value or {})["text"]) == 200_000
+    (tmp_path / "rows.jsonl").write_text('{"text": ' + "1" * 5000 + "}\n")
+    assert "not JSON: Exceeds the limit" in (read(tmp_path / "rows.jsonl")[0].fault or "")
+
+
 def test_tsv_and_text(tmp_path: Path) -> None:
     (tmp_path / "rows.tsv").write_text("text\tlabel\na, b\t1\n")
     assert read(tmp_path / "rows.tsv")[0].value == {"text": "a, b", "label": "1"}

@@ -11,7 +11,7 @@ from loraplan_trainer import checkpoints, events
 from loraplan_trainer.manifest import DataSource
 from tests.trainer.harness import Outcome, rows_file, train
 from tests.trainer.test_run_resume import resume
-from tests.trainer.tiny import pairs
+from tests.trainer.tiny import pairs, preferences
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 
@@ -158,7 +158,7 @@ def test_a_dry_run_stops_before_the_first_step(tiny_model: Path, data: Path, tmp
     assert outcome.code == 0
     assert outcome.of(events.End)[0].outcome == "dry_run"
     [model] = outcome.of(events.ModelReady)
-    assert (model.steps, model.adapted_modules) == (8, 14)
+    assert (model.steps, model.adapted_modules, model.examples_per_step) == (8, 14, 4)
     assert not outcome.of(events.Step)
     assert not (outcome.directory / "adapter").exists()
 
@@ -210,6 +210,26 @@ def test_an_adapter_is_continued(tiny_model: Path, data: Path, tmp_path: Path) -
     assert [event.text for event in second.of(events.Warned)] == [
         "adapter.alpha 99 has no effect: the adapter that is continued has 16"
     ]
+
+
+def test_dpo_continues_an_adapter_and_compares_with_it(tiny_model: Path, tmp_path: Path) -> None:
+    rows = rows_file(tmp_path, preferences(16))
+    plan = {**SAVING, "method": "dpo", "schedule.max_steps": 4}
+    first = train(tmp_path / "first", tiny_model, rows, plan=plan)
+    plan["adapter.resume_from"] = str(first.directory / "adapter")
+    second = train(tmp_path / "second", tiny_model, rows, plan=plan)
+    assert second.code == 0, second.of(events.Failed)
+    assert second.losses[1] == pytest.approx(0.6931, abs=1e-3), "ln 2: the reference is the adapter as it was"
+    assert sorted(path.name for path in (second.directory / "adapter").glob("*.safetensors")) == [
+        "adapter_model.safetensors"
+    ]
+    assert not (second.directory / "adapter" / "ref").exists()
+    losses = second.losses
+    (second.directory / checkpoints.FOLDER / "checkpoint-4" / checkpoints.MARKER).unlink()
+    resumed = resume(second)
+    assert resumed.code == 0, resumed.of(events.Failed)
+    assert resumed.of(events.Start)[-1].resumed_from == 2
+    assert resumed.losses == pytest.approx(losses, abs=1e-4)
 
 
 def test_what_became_of_every_field_is_in_the_log(tiny_model: Path, data: Path, tmp_path: Path) -> None:

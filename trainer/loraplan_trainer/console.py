@@ -36,7 +36,8 @@ def line(event: Event) -> str | None:
             share = event.trainable / event.parameters if event.parameters else 0
             return (
                 f"model: {event.parameters:,} parameters, {event.trainable:,} trained ({share:.2%}) in "
-                f"{event.adapted_modules} adapted modules, {event.steps or 'unknown'} steps"
+                f"{event.adapted_modules} adapted modules, {event.steps or 'unknown'} steps of "
+                f"{event.examples_per_step} examples"
             )
         case Step():
             return _step(event)

@@ -95,7 +95,9 @@ class ModelReady(_Event):
     trainable: int
     adapted_modules: int
     steps: int | None
-    """Optimizer steps that the run will take; None where the data are streamed by epochs."""
+    """Optimizer steps that the run will take."""
+    examples_per_step: int | None = None
+    """The effective batch: per device x accumulation x processes; of packed data, sequences."""
 
 
 class Step(_Event):

@@ -51,7 +51,7 @@ class Recorder(TrainerCallback):
         self.step = self._first_step = state.global_step
         self._begun = self._logged = time.monotonic()
         self._idle = 0.0
-        self.report(ready(kwargs["model"], state.max_steps))
+        self.report(ready(kwargs["model"], state.max_steps, args))
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.meter.begin("step")
@@ -113,7 +113,7 @@ class Recorder(TrainerCallback):
         self.report(Evaluation(step=state.global_step, loss=found.get("eval_loss"), metrics=_numbers(found)))
 
 
-def ready(model: Any, steps: int) -> ModelReady:
+def ready(model: Any, steps: int, arguments: Any) -> ModelReady:
     """What a model holds and trains. Parameters of 4-bit weights are counted as they are packed: two a byte."""
     parameters = trainable = 0
     for parameter in model.parameters():
@@ -127,6 +127,7 @@ def ready(model: Any, steps: int) -> ModelReady:
         trainable=trainable,
         adapted_modules=adapter.modules(model),
         steps=steps if 0 < steps < 1 << 40 else None,
+        examples_per_step=arguments.train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size,
     )
 
 

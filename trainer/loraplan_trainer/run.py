@@ -121,7 +121,7 @@ class Run:
             f"out of memory in phase {phase or 'setup'} after step {self._step()}; "
             f"peaks by phase: {peaks or 'none measured'} ({self._meter.source})"
             + (f"; the checkpoint of step {kept} is whole" if kept else "")
-            + f"; {str(error).splitlines()[0]}"
+            + f"; {(str(error).splitlines() or [type(error).__name__])[0]}"
         )
         with contextlib.suppress(CannotRun):
             self.report(

@@ -137,7 +137,7 @@ class Session:
             next(iter(trainer.get_train_dataloader()))
             if self._situation.sharding == "none":
                 trainer.create_optimizer()
-            self._report(ready(trainer.model, self._steps()))
+            self._report(ready(trainer.model, self._steps(), self._arguments))
             return "dry_run"
         self._sample("before")
         signals = self._owner.signals

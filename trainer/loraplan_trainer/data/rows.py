@@ -114,6 +114,8 @@ def _json_line(source: str, number: int, line: bytes) -> Row:
         return Row(source, number, None, f"not UTF-8 (byte {error.start} of the line)")
     except json.JSONDecodeError as error:
         return Row(source, number, None, f"not JSON: {error.msg} at column {error.colno}")
+    except ValueError as error:  # a whole number of thousands of digits
+        return Row(source, number, None, f"not JSON: {error}")
     except RecursionError:
         return Row(source, number, None, "nested too deeply")
     return _as_row(source, number, value)
@@ -135,6 +137,8 @@ def _json(path: Path) -> Iterator[Row]:
             yield from _json_lines(path)
             return
         raise CannotRun(f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from error
+    except ValueError as error:  # a whole number of thousands of digits
+        raise CannotRun(f"{path}: not JSON: {error}") from error
     except RecursionError as error:
         raise CannotRun(f"{path}: nested too deeply") from error
     if isinstance(content, dict) and isinstance(content.get("data"), list):
@@ -155,6 +159,7 @@ def _is_object(text: str) -> bool:
 
 
 def _table(path: Path, delimiter: str) -> Iterator[Row]:
+    csv.field_size_limit(1 << 30)  # a text may be longer than 128 KiB, the module's default
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file, delimiter=delimiter, strict=True)
         if reader.fieldnames is None:

@@ -169,3 +169,22 @@ def test_a_model_gets_the_memory_that_the_trace_counts(setting: Setting) -> None
     loss.backward()
     assert torch.isfinite(loss)
     assert all(item.grad is not None for item in model.parameters() if item.requires_grad)
+
+
+def test_rows_are_read_by_the_accuracy_bench() -> None:
+    measured_rows = _load("measured_rows")
+    counter = Counter()
+    groups = set()
+    for case in gpu_memory.matrix():
+        reading = counter(case, 1)
+        if "error" in reading:
+            continue
+        row = gpu_memory.row(case, reading, 300)
+        groups.add(measured_rows.group(row))
+        mapped = measured_rows.case(row)
+        assert mapped.plan.batch.micro_batch_size == case.setting.batch
+        assert mapped.plan.data.max_length == case.setting.sequence
+        assert not mapped.capped
+        assert bool(mapped.plan.precision.gradient_checkpointing) == (case.setting.checkpointing != "off")
+        assert bool(mapped.plan.precision.bf16) == case.setting.autocast
+    assert groups == {"gold_allocated_1gpu", "oom"}

@@ -141,6 +141,35 @@ def test_a_stream_trains_as_many_steps_and_resumes(tiny_model: Path, tmp_path: P
     assert resumed.losses == pytest.approx(whole.losses, abs=1e-4)
 
 
+def test_what_is_done_every_epoch_is_done_in_a_stream(tiny_model: Path, tmp_path: Path) -> None:
+    sources = [
+        DataSource(source=str(rows_file(tmp_path, pairs(16))), kind="file"),
+        DataSource(source=str(rows_file(tmp_path, pairs(4), "held-out.jsonl")), kind="file", role="eval"),
+    ]
+    plan = {**STREAM, "run.save_strategy": "epoch", "run.save_steps": None, "run.eval_strategy": "epoch"}
+    outcome = train(tmp_path / "run", tiny_model, sources, plan=plan, stream=True)
+    assert [event.step for event in outcome.of(events.Checkpoint)] == [4, 8]
+    assert [event.step for event in outcome.of(events.Evaluation)] == [4, 8]
+    assert [event.epoch for event in outcome.of(events.Step)][3::4] == pytest.approx([1.0, 2.0])
+
+
+def test_streamed_data_that_vanish(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from loraplan_trainer.recorder import Recorder
+
+    rows = rows_file(tmp_path, pairs(16))
+    took = Recorder.on_step_end
+
+    def vanish(self: Recorder, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
+        rows.unlink(missing_ok=True)
+        return took(self, args, state, control, **kwargs)
+
+    monkeypatch.setattr(Recorder, "on_step_end", vanish)
+    outcome = train(tmp_path / "run", tiny_model, rows, plan=STREAM, stream=True)
+    assert outcome.code == 2
+    assert f"{rows}: data file not found" in outcome.error.text
+    assert "the checkpoint of step 3 is whole" in outcome.error.text
+
+
 def test_a_stream_names_its_broken_rows(tiny_model: Path, tmp_path: Path) -> None:
     rows = rows_file(tmp_path, BROKEN)
     outcome = train(tmp_path / "run", tiny_model, rows, plan=STREAM, stream=True)

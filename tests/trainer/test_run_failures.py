@@ -50,6 +50,7 @@ def test_a_gradient_that_is_no_number_stops_before_the_weights_take_it(
     outcome = train(tmp_path / "run", tiny_model, data, plan=SAVING)
     assert outcome.code == 4
     assert outcome.error.text.startswith("the gradient of step 3 is not finite")
+    assert outcome.error.text.endswith("; the checkpoint of step 2 is whole")
     assert checkpoints.last_whole(outcome.directory / checkpoints.FOLDER) == (2, [])
 
 

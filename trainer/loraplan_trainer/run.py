@@ -104,6 +104,8 @@ class Run:
 
     def _fail(self, kind: Literal["cannot_run", "not_a_number", "bug"], text: str, code: int) -> int:
         phase = self._meter.phase
+        if "is whole" not in text:
+            text += self._kept()
         if not self.main:
             sys.stderr.write(f"process {os.environ.get('RANK')}: {text}\n")
         with contextlib.suppress(CannotRun):
@@ -116,12 +118,10 @@ class Run:
         with contextlib.suppress(RuntimeError):
             self._meter.end()
         peaks = ", ".join(f"{name} {peak / 2**30:.2f} GiB" for name, peak in self._meter.peaks.items())
-        kept = self._recorder.checkpoint if self._recorder is not None else None
         text = (
             f"out of memory in phase {phase or 'setup'} after step {self._step()}; "
             f"peaks by phase: {peaks or 'none measured'} ({self._meter.source})"
-            + (f"; the checkpoint of step {kept} is whole" if kept else "")
-            + f"; {(str(error).splitlines() or [type(error).__name__])[0]}"
+            f"{self._kept()}; {(str(error).splitlines() or [type(error).__name__])[0]}"
         )
         with contextlib.suppress(CannotRun):
             self.report(
@@ -135,6 +135,11 @@ class Run:
             )
             self._end("failed", failure.OUT_OF_MEMORY)
         return failure.OUT_OF_MEMORY
+
+    def _kept(self) -> str:
+        """The last good state, for the end of a message."""
+        step = self._recorder.checkpoint if self._recorder is not None else None
+        return f"; the checkpoint of step {step} is whole" if step else ""
 
     def _step(self) -> int:
         if self._recorder is not None:

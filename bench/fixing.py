@@ -126,7 +126,7 @@ def _fields(checker: Checker, path: Path, readings: list[Reading], count: Counte
     for field, values in VALUES.items():
         for value in values:
             yield from _set(checker, path, readings, Fix("set it", (Set(field, value),), "unsafe"), count)[1]
-        if readings[0].explicit(field) is not None:
+        if field not in ("model.name", "optimizer.name") and readings[0].explicit(field) is not None:
             yield from _set(checker, path, readings, Fix("remove it", (Remove(field),), "unsafe"), count)[1]
 
 
@@ -192,6 +192,8 @@ def _compare(checker: Checker, path: Path, before: str, after: str, fixes: list[
             places = [origin.key_path for origin in (was, now) if isinstance(origin, Explicit)]
             if any(isinstance(origin, Derived) for origin in (was, now)) or keys.intersection(places):
                 continue  # follows from other fields, or is another meaning of a key that was named
+            if name.startswith("schedule.") and any(other.startswith("schedule.warmup") for other in named):
+                continue  # steps and ratio stand for each other, and a constant rate that warms up has another name
             if was is None and isinstance(now, Default):
                 continue  # what the framework then fills in, e.g. a warm-up once another is removed
             if name == "adapter.alpha" and "adapter.r" in named and not places:

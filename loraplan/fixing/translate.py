@@ -34,6 +34,8 @@ _ALL_LINEAR: dict[str, tuple[tuple[Operation, ...], ...]] = {
 }
 _LISTS_ONLY = frozenset(("oumi", "ludwig", "unsloth", "open-instruct", "h2o-llmstudio", "xtuner", "openrlhf"))
 """Formats for which no value is known that their own parser surely takes for all linear layers."""
+_CLASSES = frozenset(("torchtune", "nemo-automodel", "litgpt"))
+"""Formats that name the optimizer's class, whose arguments differ from one to the next."""
 _UNSLOTH_LACKS = frozenset(("optimizer.name", "schedule.name", "schedule.warmup_ratio"))
 """Fields for which unsloth_cli/config.py@2026.10.9 has no key; it refuses those that it does not know."""
 
@@ -58,6 +60,8 @@ def translations(reading: Reading, field: str, value: Any) -> tuple[tuple[Operat
             return ((Drop("lora_target_linear"), Write("lora_target_modules", value)),)
         if name == "unsloth" and isinstance(value, tuple):  # unsloth_cli/config.py@2026.10.9: one string
             return ((Write("lora.target_modules", ",".join(value)),),)
+    if name in _CLASSES and field == "optimizer.name":
+        return f"the optimizer is a class in {name}"
     if name == "unsloth" and field in _UNSLOTH_LACKS and reading.document.syntax != "python":
         return "unsloth's config has no key for it"
     if name == "axolotl" and field == "adapter.exclude_modules":

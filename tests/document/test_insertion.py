@@ -158,6 +158,9 @@ EXAMPLES = {
         "a.yml", "l:\n- 1\n- 2\n# - 3\nz: 1\n", "z", ["p", "q"],
         'l:\n- 1\n- 2\n# - 3\nz: 1\nnew_key:\n- "p"\n- "q"\n',
     ),
+    "lists in blocks, indented": (
+        "a.yml", "s:\n  l:\n     - 1\n  z: 1\n", "z", ["p"], 's:\n  l:\n     - 1\n  z: 1\n  new_key:\n     - "p"\n',
+    ),
     "lists in brackets otherwise": ("a.yml", "z: 1\n", "z", ["p"], 'z: 1\nnew_key: ["p"]\n'),
     "after the comments of a section": (
         "a.yml", "s:\n  x: 1\n  # y: 2\n\nz: 1\n", "s", 7, "s:\n  x: 1\n  # y: 2\nnew_key: 7\n\nz: 1\n",

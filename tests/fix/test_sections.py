@@ -82,6 +82,7 @@ HF_JSON = """\
   "gradient_checkpointing": true
 }
 """
+UNSLOTH = "model: a/b\ntraining:\n  training_type: lora\n  learning_rate: 3e-4\nlora:\n  lora_r: 16\n"
 LORAPLAN = 'loraplan = 1\n\n[model]\nname = "meta-llama/Llama-3.2-1B"  # the base\n\n[adapter]\nr = 16\n'
 QLORA = AXOLOTL.replace("adapter: lora", "adapter: qlora\nload_in_4bit: true").replace(
     "bf16: auto", "bf16: auto\ngradient_checkpointing: true"
@@ -214,6 +215,32 @@ def test_a_section_that_says_more_than_its_key_is_not(path: str, text: str, fiel
     reading = read(parse(path, text))[0]
     with pytest.raises(CannotEditError):
         list(ways(reading, Fix("set it", (Set(field, value),), "safe")))
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "field", "value", "reason"),
+    [
+        ("a.yml", AXOLOTL, "adapter.exclude_modules", ("lm_head",), "drops lora_exclude_modules"),
+        ("t.yaml", TORCHTUNE, "optimizer.name", "adamw_torch", "a class"),
+        ("l.yaml", LITGPT, "optimizer.name", "adamw_torch", "a class"),
+        ("o.yaml", OUMI, "precision.bf16", True, "loaded in fp32"),
+        ("u.yaml", UNSLOTH, "schedule.warmup_ratio", 0.1, "no key"),
+    ],
+)
+def test_what_the_framework_would_not_take(path: str, text: str, field: str, value: Any, reason: str) -> None:
+    with pytest.raises(CannotEditError, match=reason):
+        list(ways(read(parse(path, text))[0], Fix("set it", (Set(field, value),), "safe")))
+
+
+def test_unsloth_takes_its_modules_in_one_string() -> None:
+    new, _ = done(UNSLOTH, "u.yaml", Set("adapter.target_modules", ("q_proj", "v_proj")))
+    assert changed(UNSLOTH, new) == ["+   target_modules: 'q_proj,v_proj'"]
+
+
+def test_what_says_so_already_is_not_spelt_anew() -> None:
+    reading = read(parse("t.yaml", TORCHTUNE))[0]
+    for edits in ways(reading, Fix("set it", (Set("model.dtype", "bfloat16"),), "safe")):
+        pytest.fail(str(edits))
 
 
 PHI = TORCHTUNE.replace("torchtune.models.llama3_1.lora_llama3_1_8b", "torchtune.models.phi3.lora_phi3_mini")

@@ -190,9 +190,8 @@ def test_dataset_size_and_gpu_reach_the_rules(project: Path, tmp_path: Path) -> 
     inputs = Inputs(gpu="RTX 4090", dataset_size=9, baseline=str(earlier))
     messages = [item.message for item in by_code(check(project, inputs=inputs), "TST007")]
     assert messages == ["9 examples on rtx-4090"]
-    for path in project.glob("*.yml"):
-        path.write_text(path.read_text().replace("tatsu-lab/alpaca", "acme/unheard-of"))
-    result = check(project, inputs=Inputs(gpu="t4", baseline=str(earlier)))
+    unseen = AXOLOTL.replace("tatsu-lab/alpaca", "acme/unheard-of")
+    result = check(project, unseen, Inputs(gpu="t4", baseline=str(earlier)))
     assert [item.need for item in result.skipped] == ["dataset size unknown"]
     assert "acme/unheard-of" in result.skipped[0].reason
 

@@ -73,6 +73,10 @@ class Block(NamedTuple):
     head_norms: bool = False
     parallel: bool = False
     """Attention and MLP read the same input and are added together."""
+    two_norms: bool = False
+    """Of parallel branches each has a norm of its own."""
+    python_gelu: bool = False
+    """The activation is transformers' NewGELUActivation, elementwise in Python, not one kernel."""
     attention: str = "flash"
     """`flash` (its caller casts to half precision), `sdpa`, `efficient` (sdpa with a mask), `eager`."""
     softcapped: bool = False
@@ -103,6 +107,8 @@ def profile(block: Block, numerics: Numerics, *, recomputed: bool) -> Profile:
     if block.parallel:
         normed, width = _norm(tape, 0, stream, block.hidden, block.norm, numerics)
         attended, _ = _attention(tape, normed, width, block, numerics)
+        if block.two_norms:
+            normed, width = _norm(tape, 0, stream, block.hidden, block.norm, numerics)
         fed, _ = _feed(tape, normed, width, block, numerics)
         both = tape.op("branches added", (attended, fed), Size(numerics.compute * block.hidden), views=(attended, fed))
         tape.op("residual", (both, 0), Size(stream * block.hidden), views=(both, 0))
@@ -172,8 +178,9 @@ def _linear(
         keep = (*keep, tape.aside(Size(0, 0, projection.inputs * projection.outputs * compute)))
     if projection.wrapped:
         # peft 0.21.2 tuners/lora/layer.py `ParamWrapper`: weight + update, of all experts, is what the product saves.
+        # The sum has a gradient, so the product saves its input too.
         whole = Size(0, 0, projection.wrapped * projection.inputs * projection.outputs * compute)
-        keep, workspace = (*keep, tape.aside(whole)), workspace.plus(whole)
+        keep, workspace = (*keep, cast, tape.aside(whole)), workspace.plus(whole)
     base = tape.op(name, (cast,), Size(out * n_out), saves=keep, forward=workspace, backward=workspace)
     if not projection.rank:
         return base, out
@@ -290,8 +297,7 @@ def _fused_mlp(tape: Tape, x: int, width: int, projections: tuple[Projection, ..
 def _attention(tape: Tape, x: int, width: int, block: Block, numerics: Numerics) -> tuple[int, int]:
     """Projections, rotation, attention, output projection."""
     fused = numerics.fused_adapter and all(p.rank for p in block.query)
-    inner, kv = block.heads * block.head_dim, block.kv_heads * block.head_dim
-    compute = numerics.compute
+    inner = block.heads * block.head_dim
     if numerics.merged_query:
         return _merged(tape, x, width, block, numerics)
     if fused and len(block.query) > 1:
@@ -302,25 +308,7 @@ def _attention(tape: Tape, x: int, width: int, block: Block, numerics: Numerics)
             _linear(tape, name, x, width, projection, numerics)
             for name, projection in zip("qkv" if len(block.query) > 1 else ("qkv",), block.query, strict=False)
         ]
-    if len(made) == 1:
-        tensors = [(*made[0], block.query[0].outputs)]
-    else:
-        tensors = [(item, size, n) for (item, size), n in zip(made, (inner, kv, kv), strict=False)]
-    query_key = tensors[: max(1, len(tensors) - 1)]
-    rotated = []
-    for number, (made_by, made_size, n) in enumerate(tensors):
-        current, size = made_by, made_size
-        if block.head_norms and number < len(query_key) and len(tensors) > 1:
-            current, size = _norm(tape, current, size, n, block.norm, numerics)
-        if block.rotary and number < len(query_key):
-            current = tape.op("rotary", (current,), Size(size * n), backward=Size(size * n))
-        if size != compute and block.attention == "flash":
-            current, size = tape.op("attention cast", (current,), Size(compute * n)), compute
-        rotated.append((current, size, n))
-    if block.repeats_kv and len(rotated) == 3 and kv != inner:
-        rotated[1:] = [
-            (tape.op("repeat kv", (item,), Size(size * inner)), size, inner) for item, size, _ in rotated[1:]
-        ]
+    rotated = _heads(tape, made, block, numerics)
     sources = tuple(item for item, _, _ in rotated)
     size = max(size for _, size, _ in rotated)
     result = _attend(tape, sources, inner, size, block)
@@ -331,6 +319,34 @@ def _attention(tape: Tape, x: int, width: int, block: Block, numerics: Numerics)
     if fused and block.output.rank:
         return _fused(tape, "o", result, size, (block.output,), numerics)[0], size
     return _linear(tape, "o", result, size, block.output, numerics)
+
+
+def _heads(tape: Tape, made: list[tuple[int, int]], block: Block, numerics: Numerics) -> list[tuple[int, int, int]]:
+    """(tensor, bytes per element, width) of queries, keys and values as attention gets them.
+
+    Of a fused projection queries and keys are new tensors once they are rotated; the values are a view, which keeps the
+    whole alive. Without rotation all three are views.
+    """
+    inner, kv = block.heads * block.head_dim, block.kv_heads * block.head_dim
+    if len(made) == 1 and not block.rotary:
+        (whole, size), widths = made[0], [block.query[0].outputs]
+        parts = [(whole, size)]
+    else:
+        parts, widths = (made * 3 if len(made) == 1 else made), [inner, kv, kv]
+    found = []
+    for number, ((made_by, made_size), width) in enumerate(zip(parts, widths, strict=False)):
+        current, size = made_by, made_size
+        if number < 2:  # queries and keys
+            if block.head_norms:
+                current, size = _norm(tape, current, size, width, block.norm, numerics)
+            if block.rotary:
+                current = tape.op("rotary", (current,), Size(size * width), backward=Size(size * width))
+        if size != numerics.compute and block.attention == "flash":
+            current, size = tape.op("attention cast", (current,), Size(numerics.compute * width)), numerics.compute
+        found.append((current, size, width))
+    if block.repeats_kv and len(found) == 3 and kv != inner:
+        found[1:] = [(tape.op("repeat kv", (item,), Size(size * inner)), size, inner) for item, size, _ in found[1:]]
+    return found
 
 
 def _merged(tape: Tape, x: int, width: int, block: Block, numerics: Numerics) -> tuple[int, int]:
@@ -432,7 +448,13 @@ def _mlp(
         return _fused_mlp(tape, x, width, projections, numerics), width
     if not block.gated:
         low, size = _linear(tape, "fc1", x, width, first[0], numerics, copies)
-        active = tape.op("activation", (low,), Size(size * inner), saves=(low,))
+        part = Size(size * inner)
+        if block.python_gelu and not numerics.merged_query:
+            # 0.5 x (1 + tanh(...)): x, its half, the tanh and the sum are each kept (transformers 5.23 activations.py).
+            kept = (low, tape.aside(part), tape.aside(part), tape.aside(part))
+            active = tape.op("activation", (low,), part, saves=kept, backward=part)
+        else:
+            active = tape.op("activation", (low,), part, saves=(low,))
         return _linear(tape, "fc2", active, size, last, numerics, copies)
     if len(first) == 1:
         both, size = _linear(tape, "gate_up", x, width, first[0], numerics, copies)

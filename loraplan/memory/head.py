@@ -116,7 +116,9 @@ def pieces(loss: str, hidden: int, vocabulary: int, numerics: Numerics, chunk: i
     """The workspace of a loss that never has all logits at once."""
     if loss == "tiled":
         copied = numerics.weight == 4 and numerics.compute == 2  # an fp32 head: each tile's weights are cast
-        weights = min(vocabulary, _TILE_COLUMNS) * hidden * numerics.compute if copied else 0
+        # In the backward the copy before is still bound while the next one is made.
+        tiles = 2 if vocabulary > _TILE_COLUMNS else 1
+        weights = tiles * min(vocabulary, _TILE_COLUMNS) * hidden * numerics.compute if copied else 0
         return Pieces(_TILE_ROWS, _TILE_COLUMNS * numerics.compute, weights)
     if loss == "chunked":  # the head in fp32, and its autocast copy (trl 1.14.0 trainer/sft_trainer.py)
         return Pieces(chunk, 12 * vocabulary, vocabulary * hidden * (4 + (2 if numerics.autocast else 0)))

@@ -127,6 +127,9 @@ def _frame(plan: Plan, arch: ArchSpec, stack: Stack, *, accumulates: bool) -> Se
     unknown: list[Unknown] = _measured_apart(stack, plan)
     full = plan.adapter.method in ("none", "full")
     storage = _storage(plan, arch, unknown)
+    if storage.kind.startswith("bnb") and arch.model_type in _OWN_LINEAR and not stack.linear_experts:
+        storage = Storage("")
+        assumptions.append("bitsandbytes leaves this model's own linear layers as they are (transformers 5)")
     weight_bytes = _weight_bytes(plan, arch, stack, storage, assumptions)
     half = stack.autocast and bool(plan.precision.bf16 or plan.precision.fp16)
     mixed = half and not (stack.pure_half and weight_bytes == 2)
@@ -208,6 +211,8 @@ def _frame(plan: Plan, arch: ArchSpec, stack: Stack, *, accumulates: bool) -> Se
     )  # fmt: skip
 
 
+# transformers 5.23 integrations/bitsandbytes.py replaces `nn.Linear` itself, not classes made from it.
+_OWN_LINEAR = frozenset(("falcon",))
 _SOFTCAPPED = frozenset(("gemma2",))  # transformers 5.23 models/gemma2/configuration_gemma2.py
 # Fused experts already before transformers 5.
 _FUSED_ALWAYS = frozenset("gpt_oss llama4 llama4_text granitemoe granitemoeshared granitemoehybrid dbrx".split())

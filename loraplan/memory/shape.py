@@ -10,9 +10,10 @@ from loraplan.memory.block import Block, Projection
 from loraplan.memory.weights import Storage, quantizable
 from loraplan.plan import Adapter
 
-# Source of all four: the modelling files of transformers 5.23 (models/*/modeling_*.py).
+# Source of all five: the modelling files of transformers 5.23 (models/*/modeling_*.py).
 _PARALLEL = frozenset("gpt_neox gptj falcon phi cohere cohere2 codegen".split())
 _FP32_NORM_WEIGHT = frozenset("gemma gemma2 gemma3 gemma3_text gemma3n gemma3n_text gemma4 gemma4_text".split())
+_PYTHON_GELU = frozenset("gpt2 gptj phi codegen".split())
 _PARTIAL_ROTARY = frozenset("gpt_neox phi stablelm glm glm4".split())
 _NO_ROTARY = frozenset("gpt2 gpt_bigcode bloom mpt opt".split())
 
@@ -181,6 +182,8 @@ def _block(
         post_norms=len(around) >= 4,
         head_norms=normed,
         parallel=arch.model_type in _PARALLEL,
+        two_norms=arch.model_type in _PARALLEL and len(around) > 1,
+        python_gelu=arch.model_type in _PYTHON_GELU,
         attention=attention,
         softcapped=arch.model_type == "gemma2",
         repeats_kv=repeats_kv,

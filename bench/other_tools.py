@@ -189,7 +189,7 @@ def summary(items: list[tuple[Asked, dict[str, Any]]], unsaid: Counter[str]) -> 
 
 def ours(item: Asked) -> float:
     """LoRAPlan's own error on the row, in per cent."""
-    return judge(item.row, item.group).error
+    return judge(item.row).error
 
 
 def _error(item: Asked, said: dict[str, Any], unstated: str) -> float:

@@ -77,7 +77,8 @@ def _phases(run: Setup, split: Shards, device: Device | None) -> tuple[Phase, ..
 
 def _parts(run: Setup, split: Shards, device: Device | None) -> _Parts:
     base, shape, tokens = run.weights, run.shape, run.tokens
-    weights = (base.quantized + base.plain + base.norms + base.ends + base.other) // split.parameters
+    tensor = max(run.plan.distributed.tensor_parallel or 1, 1)  # its plans split the blocks' matrices, not the ends
+    weights = ((base.quantized + base.plain) // tensor + base.norms + base.ends + base.other) // split.parameters
     own = shape.adapter * run.adapter_bytes // split.adapters + shape.saved * run.weight_bytes // split.parameters
     if split.weights_on_host:
         weights = own = 0

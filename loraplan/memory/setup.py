@@ -306,6 +306,12 @@ def _batch(plan: Plan, arch: ArchSpec, assumptions: list[str], unknown: list[Unk
         unknown.append(Unknown("length of the sequences", "give it with --seq", 0.3, 0.3))
     elif not plan.data.packing:
         unknown.append(Unknown("true length of the padded batches", "the cap was taken: an upper bound", 0.0, 0.0))
+    parallel = plan.distributed.context_parallel or 1
+    if parallel > 1:
+        length = -(-length // parallel)
+        assumptions.append(f"each of {parallel} GPUs has its part of every sequence (context parallelism)")
+    if (plan.distributed.tensor_parallel or 1) > 1:
+        unknown.append(Unknown("activations under tensor parallelism", "those of a whole block were taken", 0.3, 0.05))
     match family(plan):
         case "preference":
             rows *= 2

@@ -259,3 +259,15 @@ class TestSaid:
         run = plan(run__eval_strategy="steps", batch__eval_batch_size=64)
         found = estimate(run, self.arch, stack=stack_for("transformers"))
         assert found.peak.name == "evaluation"
+
+    def test_context_parallelism_divides_sequences(self):
+        run = replace(plan(), distributed=Distributed(strategy="fsdp2", devices=4, context_parallel=2))
+        assert dict(estimate(run, self.arch).symbols)["tokens"] == 1024
+
+    def test_tensor_parallelism_divides_the_blocks_weights(self):
+        run = replace(plan(), distributed=Distributed(devices=1, tensor_parallel=2))
+        one = of(estimate(plan(), self.arch), "optimizer", "base weights")
+        blocks = 2 * 32 * (2 * 4096 * 4096 + 2 * 4096 * 1024 + 3 * 4096 * 14336)
+        found = estimate(run, self.arch)
+        assert of(found, "optimizer", "base weights") == one - blocks // 2
+        assert any("tensor parallelism" in item.what for item in found.unknown)

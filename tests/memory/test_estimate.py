@@ -229,9 +229,8 @@ class TestKept:
         start, end = text.index("def _fields("), text.index("def _frame(")
         named = set(re.findall(r"\b(?:plan\.)?(\w+)\.(\w+)", text[start:end]))
         # Read for each call, outside the frame.
-        named |= {
-            ("data", "max_length"), ("batch", "micro_batch_size"), ("batch", "gradient_accumulation_steps"),
-        }  # fmt: skip
+        named |= {("data", "max_length"), ("batch", "micro_batch_size"), ("batch", "gradient_accumulation_steps")}
+        named |= {("distributed", "context_parallel"), ("distributed", "tensor_parallel")}
         read = set(re.findall(r"\bplan\.(\w+)\.(\w+)", text[end:]))
         read |= set(re.findall(r"\b(quantization)\.(\w+)", text[end:]))
         assert {item for item in read - named if item[0] != "adapter"} == set()

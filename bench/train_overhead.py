@@ -1,10 +1,10 @@
 """What the trainer costs over a hand-written TRL script of the same run: paired step times.
 
-    python bench/train_overhead.py [--rounds N] [--steps N] [--json FILE]
+    python bench/train_overhead.py [--steps N] [--json FILE]
 
-Both train the same small llama on the same rows, in this process, in turn, the order changing from round to round. A
-step's time is the process's CPU time between the ends of two steps, so that what else runs on the machine does not
-count; the wall-clock ratio stands beside it. The first steps of a run are left out. Both log every step.
+Both train the same small llama on the same rows in one process, a step of one and then a step of the other, so that
+what else the machine does falls on both alike. A step's time is the CPU time of its thread from the end of the step
+before; the wall-clock figures stand beside it. The first steps are left out. Both log every step.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import json
 import math
 import statistics
 import tempfile
+import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,23 +41,56 @@ PLAN: dict[str, Any] = {
 }  # fmt: skip
 
 
-class Clock(TrainerCallback):
-    """CPU and wall time at the end of each step."""
+class Baton:
+    """Lets one of two threads work at a time, a step each, until one has ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: tuple[str, str]) -> None:
+        self._turn = threading.Condition()
+        self._names = names
+        self._holder = names[0]
+        self._ended = False
+
+    def wait(self, name: str) -> None:
+        """Until it is this one's turn, or the other has ended."""
+        with self._turn:
+            self._turn.wait_for(lambda: self._holder == name or self._ended)
+
+    def hand_over(self, name: str) -> None:
+        """It is the other one's turn."""
+        with self._turn:
+            self._holder = next(other for other in self._names if other != name)
+            self._turn.notify_all()
+
+    def end(self) -> None:
+        """Nobody waits any more."""
+        with self._turn:
+            self._ended = True
+            self._turn.notify_all()
+
+
+class Clock(TrainerCallback):
+    """CPU and wall time of each step, between the turns of the other."""
+
+    def __init__(self, name: str, baton: Baton) -> None:
         self.cpu: list[float] = []
         self.wall: list[float] = []
+        self._name = name
+        self._baton = baton
+        self._begun = (0.0, 0.0)
+
+    def on_train_begin(self, *_: Any, **__: Any) -> None:
+        self._baton.wait(self._name)
+        self._begun = (time.thread_time(), time.perf_counter())
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
-        self.cpu.append(time.process_time())
-        self.wall.append(time.perf_counter())
+        self.cpu.append(time.thread_time() - self._begun[0])
+        self.wall.append(time.perf_counter() - self._begun[1])
+        self._baton.hand_over(self._name)
+        self._baton.wait(self._name)
+        self._begun = (time.thread_time(), time.perf_counter())
 
-    def steps(self) -> tuple[list[float], list[float]]:
-        """CPU and wall seconds of each step after the first ones."""
-        return tuple(  # type: ignore[return-value]
-            [after - before for before, after in zip(times[WARM:], times[WARM + 1 :], strict=False)]
-            for times in (self.cpu, self.wall)
-        )
+    def on_train_end(self, *_: Any, **__: Any) -> None:
+        self._baton.end()
 
 
 def make_model(folder: Path) -> None:
@@ -129,42 +162,46 @@ def theirs(model: Path, rows: Path, folder: Path, steps: int, clock: Clock) -> N
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=6)
-    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    torch.set_num_threads(1)
-    times: dict[str, list[tuple[float, float]]] = {"ours": [], "theirs": []}
+    torch.set_num_threads(1)  # each thread's steps run in it alone, so its CPU time is theirs
+    baton = Baton(("theirs", "ours"))
+    clocks = {name: Clock(name, baton) for name in ("theirs", "ours")}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         make_model(folder / "model")
         rows = folder / "rows.jsonl"
         row = {"prompt": "abcdefghij" * 5 + ": ", "completion": "klmnopqrst" * 7}
         rows.write_text("".join(json.dumps(row) + "\n" for _ in range(ROWS)), encoding="utf-8")
-        both: dict[str, Callable[..., None]] = {"ours": ours, "theirs": theirs}
-        for number in range(given.rounds):
-            for name in list(both)[:: 1 if number % 2 else -1]:
-                clock = Clock()
-                both[name](folder / "model", rows, folder / f"{name}-{number}", given.steps, clock)
-                cpu, wall = clock.steps()
-                times[name].append((statistics.median(cpu), statistics.median(wall)))
-    result = _result(times, given.steps)
+        script = threading.Thread(
+            target=theirs, args=(folder / "model", rows, folder / "theirs", given.steps, clocks["theirs"])
+        )
+        script.start()
+        try:
+            ours(folder / "model", rows, folder / "ours", given.steps, clocks["ours"])
+        finally:
+            baton.end()
+            script.join()
+    result = _result(clocks)
     print(json.dumps(result, indent=2))
     if given.json:
         given.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
-def _result(times: dict[str, list[tuple[float, float]]], steps: int) -> dict[str, Any]:
-    """Medians of a round's steps; the ratio is of the rounds' pairs, with its standard error."""
-    found: dict[str, Any] = {"rounds": len(times["ours"]), "steps": steps}
-    for index, kind in enumerate(("cpu", "wall")):
-        ratios = [mine[index] / other[index] for mine, other in zip(times["ours"], times["theirs"], strict=True)]
+def _result(clocks: dict[str, Clock]) -> dict[str, Any]:
+    """Medians of the steps, and of the pairs' ratios with an interval that holds their median in 95 of 100 cases."""
+    found: dict[str, Any] = {"pairs": len(clocks["ours"].cpu) - WARM}
+    for kind in ("cpu", "wall"):
+        mine, other = (getattr(clocks[name], kind)[WARM:] for name in ("ours", "theirs"))
+        ratios = sorted(left / right for left, right in zip(mine, other, strict=True))
+        half = 0.98 * math.sqrt(len(ratios))  # of the binomial distribution of ranks
+        low, high = (ratios[min(max(round(len(ratios) / 2 + side), 0), len(ratios) - 1)] for side in (-half, half))
         found[kind] = {
-            "trainer_ms": round(1000 * statistics.median(item[index] for item in times["ours"]), 2),
-            "script_ms": round(1000 * statistics.median(item[index] for item in times["theirs"]), 2),
-            "ratio": round(statistics.fmean(ratios), 4),
-            "standard_error": round(statistics.stdev(ratios) / math.sqrt(len(ratios)), 4) if len(ratios) > 1 else None,
-            "ratios": [round(ratio, 4) for ratio in ratios],
+            "trainer_ms": round(1000 * statistics.median(mine), 2),
+            "script_ms": round(1000 * statistics.median(other), 2),
+            "median_ratio": round(statistics.median(ratios), 4),
+            "interval": [round(low, 4), round(high, 4)],
         }
     return found
 

@@ -94,7 +94,7 @@ class Clock(TrainerCallback):
 
 
 def make_model(folder: Path) -> None:
-    """About 14 million parameters and a tokenizer of bytes."""
+    """About 13 million parameters and a tokenizer of bytes."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())

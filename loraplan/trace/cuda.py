@@ -91,14 +91,16 @@ def as_on_cuda() -> Iterator[None]:
             dtype = torch.get_autocast_dtype("cuda")
             query, key, value = (item.to(dtype) for item in (query, key, value))
         half = query.dtype in {torch.float16, torch.bfloat16}
-        if attn_mask is None and half and query.shape[-1] == value.shape[-1] <= LONGEST_FLASH_HEAD:
+        even = query.shape[1] == key.shape[1]
+        short = query.shape[-1] == value.shape[-1] <= LONGEST_FLASH_HEAD
+        if attn_mask is None and half and short and (even or enable_gqa):
             # fewer key heads than query heads need no copies
             return aten._scaled_dot_product_flash_attention(  # noqa: SLF001
                 query, key, value, dropout_p, is_causal, scale=scale
             )[0]
-        if enable_gqa and query.shape[1] != key.shape[1]:
+        if not even:  # `check_batch_size_and_num_heads_dense` in sdp_utils.cpp: no other fused kernel takes these
             return aten._scaled_dot_product_attention_math(  # noqa: SLF001
-                query, key, value, attn_mask, dropout_p, is_causal, None, scale=scale, enable_gqa=True
+                query, key, value, attn_mask, dropout_p, is_causal, None, scale=scale, enable_gqa=enable_gqa
             )[0]
         bias = attn_mask
         if bias is not None:

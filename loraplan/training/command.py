@@ -62,6 +62,8 @@ class Wishes:
     export: tuple[str, ...] = ()
     plain: bool = False
     quiet: bool = False
+    summary: bool = True
+    """The result in a few lines on standard output."""
     sample_tokens: int = 64
 
 
@@ -256,7 +258,7 @@ def _report(place: Path, wishes: Wishes) -> None:
     except OSError as error:
         _say(f"{place}: the report cannot be written ({error.strerror})", error=True)
         return
-    for line in lines:
+    for line in lines if wishes.summary else ():
         _say(line)
     if not wishes.quiet:
         _say(f"report: {_short(place / 'report.html')}")

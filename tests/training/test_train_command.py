@@ -155,6 +155,26 @@ def test_mistakes_are_exit_code_2(
     assert not (folder / "runs").exists()
 
 
+def test_the_demos_json_is_alone_on_standard_output(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from loraplan.training.demo import course, weights
+
+    monkeypatch.setattr(course, "missing", list)
+    monkeypatch.setattr(weights, "find", lambda say: weights.Weights(str(folder / "tiny"), "a test"))
+    scores = course.Scores(3.0, 0, 60, [""] * 60), course.Scores(0.5, 45, 60, [""] * 60)
+    monkeypatch.setattr(course, "score", lambda directory, model: scores)
+    code, out, err = _run(capsys, "demo", "--format", "json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert (found["before"]["exact_match"], found["after"]["exact_match"]) == (0, 75)
+    assert found["run"]["state"] == "done"
+    assert "from a test" in err
+    code, out, _ = _run(capsys, "demo")
+    assert code == 0
+    assert "held-out exact match  0 % -> 75 % (0 -> 45 of 60)" in out
+
+
 def test_the_forms_of_the_command_line_are_the_trainers() -> None:
     from typing import get_args
 

@@ -113,7 +113,7 @@ def run(
         return failure.CANNOT_RUN
     readings = checker.read(str(config))[1]
     wishes = Wishes(
-        output_dir=str(directory / RUN), overwrite=True, model=found.name, device="cpu", quiet=quiet,
+        output_dir=str(directory / RUN), overwrite=True, model=found.name, device="cpu", quiet=quiet, summary=not quiet,
         max_steps=max_steps, sample_tokens=32,
     )  # fmt: skip
     code = command.train(checker, readings, wishes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,25 @@ def test_what_is_no_manifest_is_named(content: bytes, tmp_path: Path) -> None:
         read(path)
     with pytest.raises(ManifestError, match="cannot be read"):
         read(tmp_path / "absent.json")
+
+
+@pytest.mark.parametrize(
+    ("given", "processes", "seen"),
+    [(None, "1", "0"), ("2,3", "1", "2"), ("", "1", ""), ("2,3", "2", "2,3")],
+)
+def test_one_process_sees_one_card(
+    given: str | None, processes: str, seen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from loraplan_trainer.__main__ import main
+
+    for name in ("HF_HUB_DISABLE_TELEMETRY", "TOKENIZERS_PARALLELISM", "TRANSFORMERS_VERBOSITY", "TQDM_DISABLE"):
+        monkeypatch.setenv(name, os.environ.get(name, "1"))
+    monkeypatch.setenv("WORLD_SIZE", processes)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given or "")
+    if given is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert main([str(tmp_path / "absent.json")]) == 2
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == seen
 
 
 def test_usage_and_a_bad_manifest_exit_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,6 +20,9 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TQDM_DISABLE", "1")
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        # One process trains on one card; of several, transformers would split its batch, which TRL refuses.
+        os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
 
     from loraplan_trainer import manifest as manifests
     from loraplan_trainer.run import run

@@ -204,6 +204,8 @@ class Run:
         device: Literal["cpu", "cuda"] = "cuda" if available and manifest.device != "cpu" else "cpu"
         if device == "cpu":
             os.environ["ACCELERATE_USE_CPU"] = "true"
+        else:
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))  # or every process opens the first card
         sharding: Literal["none", "fsdp", "deepspeed"] = "none"
         if os.environ.get("ACCELERATE_USE_FSDP", "").lower() in ("true", "1"):
             sharding = "fsdp"

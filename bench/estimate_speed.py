@@ -60,7 +60,9 @@ def main() -> int:
             batch=replace(plan.batch, micro_batch_size=rows),
             data=replace(plan.data, max_length=length),
         )
-        for quantization, kind, optimizer in product(QUANTIZATIONS.values(), ("off", "on", "offload"), ("adamw", "lion"))
+        for quantization, kind, optimizer in product(
+            QUANTIZATIONS.values(), ("off", "on", "offload"), ("adamw", "lion")
+        )
         for rows, length in product(range(1, 9), range(256, 4097, 256))
     ]
     start = time.process_time()

@@ -64,9 +64,6 @@ def translations(reading: Reading, field: str, value: Any) -> tuple[tuple[Operat
         return f"the optimizer is a class in {name}"
     if name == "unsloth" and field in _UNSLOTH_LACKS and reading.document.syntax != "python":
         return "unsloth's config has no key for it"
-    if name == "axolotl" and field == "adapter.exclude_modules":
-        # loaders/adapter.py reads it, but schemas/config.py@0.19.0 has no such key, and what it has not is dropped.
-        return "axolotl drops lora_exclude_modules before the adapter is made"
     if name == "llamafactory" and field == "precision.gradient_checkpointing" and isinstance(value, bool):
         return ((Write("disable_gradient_checkpointing", not value),),)
     if name == "axolotl" and field == "precision.bf16":

@@ -126,9 +126,7 @@ def lines(reading: Reading, facts: Facts, style: Style, *, unset: bool = False) 
         value = get(reading.plan, name)
         if value is not None or unset:
             section = name.rpartition(".")[0]
-            rows.append(
-                (section, name, printable(shorten(words(value), 60, placeholder=" ...")), where(reading, name))
-            )
+            rows.append((section, name, printable(shorten(words(value), 60, placeholder=" ...")), where(reading, name)))
     wide = max((len(row[1]) for row in rows), default=0)
     room = max((len(row[2]) for row in rows if len(row[2]) <= 40), default=0)
     last = None

@@ -39,8 +39,7 @@ datasets:
 adapter: lora
 lora_r: 16
 lora_alpha: 32
-lora_exclude_modules: '.*\.visual\..*'
-lora_target_linear: true
+lora_target_modules: '.*\.language_model\..*_proj'
 sequence_len: 2048
 micro_batch_size: 2
 gradient_accumulation_steps: 8

@@ -183,7 +183,8 @@ class _Builder:
                 self.problems.append(Problem("duplicate-key", message, key.span, first[name].span))
             else:
                 first[name] = key
-        # Several merge keys in one mapping: PyYAML lets the later win; within one list the earlier wins.
+        # Several merge keys in one mapping: PyYAML lets the later win; within one list the earlier wins, as yaml.org's
+        # merge type has it. (PyYAML 6.0.4 compares keys by identity there, and which wins depends on their length.)
         seen = set(first)
         for key, value in reversed(merges):
             for source in value.items if isinstance(value, Sequence) else (value,):

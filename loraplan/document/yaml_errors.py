@@ -7,6 +7,8 @@ import re
 from yaml import MarkedYAMLError, YAMLError
 from yaml.reader import Reader
 
+from loraplan.document import MAX_DEPTH
+
 _NO_SPACE = re.compile(r"[ ]*(?:- +)*[\w.-]+:(?=[^\s:/\\])")
 _TABBED = re.compile(r"[ ]*\t")
 
@@ -41,6 +43,11 @@ _KNOWN: tuple[tuple[str, str, str], ...] = (
     ),
     ("did not find expected ',' or", "a ',' or a closing bracket is missing", "close the bracket or add the comma"),
     ("expected ',' or", "a ',' or a closing bracket is missing", "close the bracket or add the comma"),
+    (
+        "exceeded maximum nesting depth",  # the parser's own limit, since PyYAML 6.0.4
+        f"nested more than {MAX_DEPTH} levels deep",
+        "check that this is a training config",
+    ),
     (
         "did not find expected node content",
         "a value is missing after a bracket, comma or tag",

@@ -78,7 +78,7 @@ class Block(NamedTuple):
     python_gelu: bool = False
     """The activation is transformers' NewGELUActivation, elementwise in Python, not one kernel."""
     attention: str = "flash"
-    """`flash` (its caller casts to half precision), `sdpa`, `efficient` (sdpa with a mask), `eager`."""
+    """`flash` (its caller casts to half precision), `sdpa`, `efficient` (sdpa with a mask), `plain`, `eager`."""
     softcapped: bool = False
     """Scores go through a tanh (gemma2), which eager attention keeps."""
     repeats_kv: bool = False
@@ -346,6 +346,12 @@ def _heads(tape: Tape, made: list[tuple[int, int]], block: Block, numerics: Nume
         found.append((current, size, width))
     if block.repeats_kv and len(found) == 3 and kv != inner:
         found[1:] = [(tape.op("repeat kv", (item,), Size(size * inner)), size, inner) for item, size, _ in found[1:]]
+    if numerics.autocast and block.attention != "eager":  # torch 2.13 autocast_mode.h lists the attention's function
+        compute = numerics.compute
+        found = [
+            (tape.op("attention cast", (item,), Size(compute * width)) if size != compute else item, compute, width)
+            for item, size, width in found
+        ]
     return found
 
 
@@ -388,14 +394,17 @@ def _attend(tape: Tape, sources: tuple[int, ...], inner: int, size: int, block: 
     """softmax(q k) v. The fused kernels save their inputs, their output and one fp32 log-sum-exp for each head.
 
     In fp32 with fewer key-value heads and no mask neither kernel takes the input (transformers 5.23
-    integrations/sdpa_attention.py passes enable_gqa): PyTorch writes the attention out, on expanded, scaled copies.
+    integrations/sdpa_attention.py passes enable_gqa): PyTorch writes the attention out, on expanded, scaled copies. So
+    it does where no kernel can be asked for (`plain`).
     """
     matrix = Size(0, size * block.heads)
-    if block.attention == "sdpa" and size == 4 and block.kv_heads != block.heads:
-        copies = tuple(tape.op("attention copies", (item,), Size(size * inner)) for item in sources)
-        scores = tape.op("scores", copies, matrix, saves=copies[:2])
-        weights = tape.op("softmax", (scores,), matrix, saves=(-1,))
-        return tape.op("attention", (weights, copies[-1]), Size(size * inner), saves=(weights, copies[-1]))
+    if block.attention == "plain" or (block.attention == "sdpa" and size == 4 and block.kv_heads != block.heads):
+        full = Size(0, 4 * block.heads)  # in fp32 whatever comes in (torch 2.13 transformers/attention.cpp)
+        copies = tuple(tape.op("attention copies", (item,), Size(4 * inner)) for item in sources)
+        scores = tape.op("scores", copies, full, saves=copies[:2])
+        weights = tape.op("softmax", (scores,), full, saves=(-1,))
+        found = tape.op("attention", (weights, copies[-1]), Size(4 * inner), saves=(weights, copies[-1]))
+        return found if size == 4 else tape.op("attention cast", (found,), Size(size * inner))
     if block.attention != "eager":
         statistics = tape.aside(Size(4 * block.heads))
         return tape.op("attention", sources, Size(size * inner), saves=(*sources, -1, statistics))

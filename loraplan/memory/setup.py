@@ -127,18 +127,21 @@ def _frame(plan: Plan, arch: ArchSpec, stack: Stack, *, accumulates: bool) -> Se
     unknown: list[Unknown] = _measured_apart(stack, plan)
     full = plan.adapter.method in ("none", "full")
     storage = _storage(plan, arch, unknown)
+    prepared = storage.kind in ("bnb4", "bnb8") and not _sharded(plan)
     if storage.kind.startswith("bnb") and arch.model_type in _OWN_LINEAR and not stack.linear_experts:
         storage = Storage("")
         assumptions.append("bitsandbytes leaves this model's own linear layers as they are (transformers 5)")
     weight_bytes = _weight_bytes(plan, arch, stack, storage, assumptions)
     half = stack.autocast and bool(plan.precision.bf16 or plan.precision.fp16)
     mixed = half and not (stack.pure_half and weight_bytes == 2)
-    upcast = stack.upcast if storage.kind in ("bnb4", "bnb8") and not _sharded(plan) else ""
+    upcast = stack.upcast if prepared else ""
+    if upcast == "all" and not storage.kind:
+        weight_bytes = 4
     norm = 4 if upcast else weight_bytes
     end = 4 if upcast == "all" else weight_bytes
     name = stack.adapter_quantized if storage.kind else stack.adapter
     adapter_bytes = 4 if name == "float32" and plan.adapter.autocast_adapter_dtype is not False else weight_bytes
-    attention, masked = _attention(plan, stack)
+    attention, masked = _attention(plan, arch, stack)
     repeats = "*" in stack.repeats_kv or arch.model_type in stack.repeats_kv or attention == "eager"
     linear_experts = stack.linear_experts and (stack.name == "unsloth" or arch.model_type not in _FUSED_ALWAYS)
     made = _shape(plan.adapter, arch, (storage, full, attention, repeats or masked, linear_experts))
@@ -323,13 +326,15 @@ def _batch(plan: Plan, arch: ArchSpec, assumptions: list[str], unknown: list[Unk
     return max(int(rows), 1), int(length)
 
 
-def _attention(plan: Plan, stack: Stack) -> tuple[str, bool]:
+def _attention(plan: Plan, arch: ArchSpec, stack: Stack) -> tuple[str, bool]:
     """(kind, whether a mask makes sdpa expand keys and values)."""
     name = (plan.model.attn_implementation or stack.attention).lower()
     if "eager" in name:
         return "eager", True
     if "flash" in name or "xformers" in name or "flex" in name:
         return "flash", False
+    if arch.model_type == "falcon" and arch.num_kv_heads == 1:
+        return "plain", False  # transformers 5.23 modeling_falcon.py: one key head, a mask, and no enable_gqa
     return ("sdpa", False) if plan.data.packing else ("efficient", True)
 
 

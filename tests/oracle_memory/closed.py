@@ -19,7 +19,7 @@ def closed_form(config: dict[str, Any], setting: Setting) -> Estimate:
     """The estimate of the run that the setting traces."""
     arch = describe(config)
     assert arch is not None
-    attention = "eager" if setting.attention == "eager" else "sdpa" if setting.padded else "flash_attention_2"
+    attention = "eager" if setting.attention == "eager" else "sdpa"
     plan = build(
         {
             "model.name": "oracle",

@@ -58,18 +58,6 @@ EXPLAINED = (
         STEP,
         0.12,
     ),
-    Explained(
-        "transformers 5.23 integrations/bitsandbytes.py quantizes nn.Linear, not its subclasses such as FalconLinear",
-        lambda family, s: family == "falcon" and s.nf4,
-        ("load", *STEP, "optimizer"),
-        0.65,
-    ),
-    Explained(
-        "falcon-7b has one key head and does not say enable_gqa: no fused kernel of torch takes it, the plain one runs",
-        lambda family, _: family == "falcon",
-        STEP,
-        0.30,
-    ),
 )
 
 

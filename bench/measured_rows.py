@@ -9,6 +9,7 @@ from loraplan.arch.sources import resolve
 from loraplan.arch.spec import ArchSpec
 from loraplan.memory.stack import Stack, stack_for
 from loraplan.plan import Plan, build
+from loraplan.trace.setting import Setting
 
 LORA = {
     "lora",
@@ -276,6 +277,8 @@ def _length(row: dict[str, Any]) -> tuple[int, bool]:
 
 def _stack(row: dict[str, Any]) -> Stack:
     source, versions = row["source"], _versions(row)
+    if source == "loraplan-gpu":
+        return stack_of(Setting(**row["other_measured"]["setting"]))
     notes = row["notes"] or ""
     if source == "fms-acceleration":
         stack = stack_for("trl", versions)
@@ -308,3 +311,20 @@ def _stack(row: dict[str, Any]) -> Stack:
     if source == "hf-blog-4bit-thresholds":  # May 2023
         return stack_for("trl", {"transformers": "4.30", "trl": "0.4"})
     return stack_for("transformers", versions)
+
+
+def stack_of(setting: Setting) -> Stack:
+    """transformers + PEFT as the setting runs them."""
+    adapter = "float32" if setting.adapter == "float32" else "weights"
+    return stack_for(
+        "transformers",
+        adapter=adapter,
+        adapter_quantized=adapter,
+        upcast="all" if setting.upcast else "",
+        loss="pad" if setting.loss == "unfused" else "tiled",
+        keeps_logits=setting.outputs_kept,
+        cache=setting.cache,
+        fused_adam=False,
+        autocast=setting.autocast,
+        reentrant=setting.checkpointing == "reentrant",
+    )

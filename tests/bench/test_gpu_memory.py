@@ -100,6 +100,27 @@ def test_rows_have_the_fields_of_published_ones() -> None:
     assert unknown["other_measured"]["nvidia_smi_minus_first_bytes"] is None
 
 
+def test_rows_are_judged_as_what_was_run() -> None:
+    measured_rows = _load("measured_rows")
+    counter, plans = Counter(), set()
+    for case in gpu_memory.matrix():
+        reading = counter(case, 1)
+        if "error" in reading:
+            continue
+        judged = measured_rows.case(json.loads(json.dumps(gpu_memory.row(case, reading, 300))))
+        setting = case.setting
+        assert judged.plan.precision.bf16 == judged.stack.autocast == setting.autocast, case.id
+        assert (judged.stack.upcast == "all", judged.stack.loss == "tiled") == (
+            setting.upcast,
+            setting.loss == "chunked",
+        )
+        assert judged.plan.precision.gradient_checkpointing == (setting.checkpointing != "off")
+        assert (judged.plan.quantization.bits == 4, judged.plan.adapter.use_dora) == (setting.nf4, setting.dora)
+        assert judged.plan.data.packing != setting.padded
+        plans.add(repr(judged))
+    assert len(plans) > 60
+
+
 def test_a_run_goes_on_where_it_stopped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, counter = tmp_path / "rows" / "gpu.jsonl", Counter()
     cases = gpu_memory.matrix()[:6]

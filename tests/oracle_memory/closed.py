@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 from loraplan.arch.families import describe
 from loraplan.memory.model import estimate
-from loraplan.memory.stack import Stack, stack_for
 from loraplan.memory.term import Estimate
 from loraplan.plan import build
 from loraplan.trace.setting import Setting
+
+sys.path.append(str(Path(__file__).parents[2] / "bench"))
+from measured_rows import stack_of
 
 NOT_TRACED = ("cuBLAS workspaces", "one matrix before quantization")
 """Terms of what libraries allocate inside, and of loading, which precedes the trace."""
@@ -49,23 +53,6 @@ def closed_form(config: dict[str, Any], setting: Setting) -> Estimate:
         }
     )
     return estimate(plan, arch, stack=stack_of(setting))
-
-
-def stack_of(setting: Setting) -> Stack:
-    """transformers + PEFT as the setting runs it."""
-    adapter = "float32" if setting.adapter == "float32" else "weights"
-    return stack_for(
-        "transformers",
-        adapter=adapter,
-        adapter_quantized=adapter,
-        upcast="all" if setting.upcast else "",
-        loss="pad" if setting.loss == "unfused" else "tiled",
-        keeps_logits=setting.outputs_kept,
-        cache=setting.cache,
-        fused_adam=False,
-        autocast=setting.autocast,
-        reentrant=setting.checkpointing == "reentrant",
-    )
 
 
 def phases(found: Estimate) -> dict[str, int]:

@@ -101,10 +101,11 @@ def check(plan: Plan, ctx: Context) -> Checked:
     if ctx.reading.facts.get("bf16_auto"):
         return
     bf16, fp16 = ctx.key("precision.bf16"), ctx.key("precision.fp16")
+    remedy = f"set {fp16} instead of {bf16}" if bf16 != fp16 else f"set {fp16} to fp16"
     yield Finding(
         f"{ctx.said('precision.bf16')} on {gpu.name} (compute capability {gpu.capability[0]}.{gpu.capability[1]}),"
         " which has no bfloat16",
         at="precision.bf16",
-        remedy=f"set {fp16} instead of {bf16}",
-        fix=Fix(f"set {fp16} instead of {bf16}", (Set("precision.bf16", False), Set("precision.fp16", True)), "unsafe"),
+        remedy=remedy,
+        fix=Fix(remedy, (Set("precision.bf16", False), Set("precision.fp16", True)), "unsafe"),
     )

@@ -112,13 +112,12 @@ def check(plan: Plan, ctx: Context) -> Checked:
     modern = gpu is not None and gpu.capability is not None and gpu.capability >= (8, 0)
     old = gpu is not None and not modern
     fp16, bf16 = ctx.key("precision.fp16"), ctx.key("precision.bf16")
+    remedy = f"set {bf16} instead of {fp16}" if bf16 != fp16 else f"set {bf16} to bf16"
     said = ctx.said("precision.fp16") if fp16.endswith("fp16") else f"{fp16} fp16"  # mixed_precision: fp16
     yield Finding(
         f"{said}, but {arch.name} was published in bfloat16: watch for overflow",
         at="precision.fp16",
-        remedy="watch the loss for NaN" if old else f"set {bf16} instead of {fp16}, where the card has bfloat16",
+        remedy="watch the loss for NaN" if old else f"{remedy}, where the card has bfloat16",
         severity=None if modern else "info",
-        fix=Fix(f"set {bf16} instead of {fp16}", (Set("precision.fp16", False), Set("precision.bf16", True)), "unsafe")
-        if not old
-        else None,
+        fix=Fix(remedy, (Set("precision.fp16", False), Set("precision.bf16", True)), "unsafe") if not old else None,
     )

@@ -128,7 +128,8 @@ def _frame(plan: Plan, arch: ArchSpec, stack: Stack, *, accumulates: bool) -> Se
     full = plan.adapter.method in ("none", "full")
     storage = _storage(plan, arch, unknown)
     prepared = storage.kind in ("bnb4", "bnb8") and not _sharded(plan)
-    if storage.kind.startswith("bnb") and arch.model_type in _OWN_LINEAR and not stack.linear_experts:
+    own_linear = arch.model_type in _OWN_LINEAR and stack.name not in _OWN_CLASSES and not stack.linear_experts
+    if own_linear and storage.kind.startswith("bnb"):
         storage = Storage("")
         assumptions.append("bitsandbytes leaves this model's own linear layers as they are (transformers 5)")
     weight_bytes = _weight_bytes(plan, arch, stack, storage, assumptions)
@@ -214,6 +215,7 @@ def _frame(plan: Plan, arch: ArchSpec, stack: Stack, *, accumulates: bool) -> Se
     )  # fmt: skip
 
 
+_OWN_CLASSES = ("litgpt", "torchtune")  # stacks whose models are not transformers'
 # transformers 5.23 integrations/bitsandbytes.py replaces `nn.Linear` itself, not classes made from it.
 _OWN_LINEAR = frozenset(("falcon",))
 _SOFTCAPPED = frozenset(("gemma2",))  # transformers 5.23 models/gemma2/configuration_gemma2.py
@@ -333,7 +335,7 @@ def _attention(plan: Plan, arch: ArchSpec, stack: Stack) -> tuple[str, bool]:
         return "eager", True
     if "flash" in name or "xformers" in name or "flex" in name:
         return "flash", False
-    if arch.model_type == "falcon" and arch.num_kv_heads == 1:
+    if arch.model_type == "falcon" and arch.num_kv_heads == 1 and stack.name not in _OWN_CLASSES:
         return "plain", False  # transformers 5.23 modeling_falcon.py: one key head, a mask, and no enable_gqa
     return ("sdpa", False) if plan.data.packing else ("efficient", True)
 

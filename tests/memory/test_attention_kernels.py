@@ -64,3 +64,9 @@ def test_layers_that_bitsandbytes_leaves_are_upcast_like_the_rest() -> None:
     falcon = arch_of("tiiuae/falcon-7b")
     load = phase(run(falcon, stack_for("transformers", upcast="all"), bits=4), "load")
     assert load > 4 * falcon.parameters
+
+
+def test_litgpt_quantizes_falcon() -> None:
+    falcon = arch_of("tiiuae/falcon-7b")
+    load = phase(run(falcon, stack_for("litgpt"), bits=4), "load")
+    assert load < falcon.parameters

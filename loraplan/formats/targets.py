@@ -34,6 +34,7 @@ _WIDEN = {
     "qlora-pipe": "remove target_modules, which leaves all linear layers",
     "xtuner": "leave target_modules unset, which adapts all linear layers",
 }
+_SWITCHES = frozenset(("torchtune", "litgpt"))
 _LISTS_ONLY = frozenset(("oumi", "ludwig", "unsloth", "open-instruct"))
 
 
@@ -73,8 +74,10 @@ def widen(reading: Reading) -> str:
     return f"set {key} to all-linear"
 
 
-def widens_by_string(reading: Reading) -> bool:
-    """Whether `all-linear` is a value that this format's key takes."""
+def takes_all_linear(reading: Reading) -> bool:
+    """Whether `all-linear` is a value that this format's key takes, or that its switches can say."""
+    if reading.format in _SWITCHES:
+        return True
     return made_by_peft(reading) and not reading.hand_rolled and reading.format not in (*_LISTS_ONLY, "h2o-llmstudio")
 
 

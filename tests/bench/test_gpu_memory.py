@@ -102,7 +102,7 @@ def test_rows_have_the_fields_of_published_ones() -> None:
 
 def test_rows_are_judged_as_what_was_run() -> None:
     measured_rows = _load("measured_rows")
-    counter, plans = Counter(), set()
+    counter = Counter()
     for case in gpu_memory.matrix():
         reading = counter(case, 1)
         if "error" in reading:
@@ -117,8 +117,6 @@ def test_rows_are_judged_as_what_was_run() -> None:
         assert judged.plan.precision.gradient_checkpointing == (setting.checkpointing != "off")
         assert (judged.plan.quantization.bits == 4, judged.plan.adapter.use_dora) == (setting.nf4, setting.dora)
         assert judged.plan.data.packing != setting.padded
-        plans.add(repr(judged))
-    assert len(plans) > 60
 
 
 def test_a_run_goes_on_where_it_stopped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

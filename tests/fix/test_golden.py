@@ -306,6 +306,17 @@ CASES = {
     "torchtune: dtype": (
         "t.yaml", swap(TORCHTUNE, "dtype: bf16", "dtype: fp16"), "PRC006", ["- dtype: fp16", "+ dtype: bf16"],
     ),
+    "torchtune: switches for modules": (
+        "t.yaml", swap(swap(TORCHTUNE, "apply_lora_to_mlp: True", "apply_lora_to_mlp: False"), "lr: 3e-2", "lr: 3e-4"),
+        "TGT004",
+        ["-   lora_attn_modules: ['q_proj', 'v_proj', 'output_proj']",
+         "+   lora_attn_modules: ['q_proj', 'k_proj', 'v_proj', 'output_proj']",
+         "-   apply_lora_to_mlp: False", "+   apply_lora_to_mlp: True"],
+    ),
+    "litgpt: switches for modules": (
+        "l.yaml", swap(swap(LITGPT, "lora_mlp: true", "lora_mlp: false"), "lora_key: true", "lora_key: false"),
+        "TGT004", ["- lora_key: false", "+ lora_key: true", "- lora_mlp: false", "+ lora_mlp: true"],
+    ),
     "litgpt: a number": ("l.yaml", LITGPT, "ALP001", ["- lora_alpha: 0.5", "+ lora_alpha: 32"]),
     "litgpt: a percentage": ("l.yaml", LITGPT, "DRP002", ["- lora_dropout: 5", "+ lora_dropout: 0.05"]),
 }  # fmt: skip

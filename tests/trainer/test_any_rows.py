@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from loraplan_trainer.data.forms import Broken, Chat, ChatPair, Pair, Preference, Reader, Text, detect
@@ -54,6 +54,7 @@ def test_any_row_has_one_form_or_none(row: dict[str, Any]) -> None:
     assert detect(row) in (None, *FORMS)
 
 
+@example(b'"', ".csv")
 @given(st.binary(max_size=60), st.sampled_from([".jsonl", ".json", ".csv", ".tsv", ".txt", ".parquet"]))
 def test_any_bytes_are_rows_or_refused(content: bytes, suffix: str) -> None:
     with tempfile.TemporaryDirectory() as folder:

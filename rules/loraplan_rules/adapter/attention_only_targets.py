@@ -74,7 +74,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from loraplan.derived import covered, family, is_lora, listed
-from loraplan.formats.targets import adapted, judgeable, parameters, trained, widen, widens_by_string
+from loraplan.formats.targets import adapted, judgeable, parameters, takes_all_linear, trained, widen
 from loraplan.plan import Plan
 from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
 
@@ -102,7 +102,7 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
         ctx.arch  # noqa: B018 -- raises Skip: what the targets reach depends on the architecture
     if reach != "attention":
         return
-    key, names = ctx.key("adapter.target_modules"), adapted(plan, ctx)
+    names = adapted(plan, ctx)
     message = "only attention is adapted" + (f" ({listed(names)}" if names else " (")
     default = reading.default("adapter.target_modules")
     if default is not None or adapter.target_modules is None:
@@ -117,7 +117,7 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
         message.replace(" ()", ""),
         at="adapter.target_modules",
         remedy=widen(reading),
-        fix=Fix(f"set {key} to all-linear", (Set("adapter.target_modules", "all-linear"),), "unsafe")
-        if widens_by_string(reading)
+        fix=Fix(widen(reading), (Set("adapter.target_modules", "all-linear"),), "unsafe")
+        if takes_all_linear(reading)
         else None,
     )

@@ -74,7 +74,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from loraplan.derived import covered, family, finite, is_lora, listed
-from loraplan.formats.targets import adapted, parameters, trained, widen, widens_by_string
+from loraplan.formats.targets import adapted, parameters, takes_all_linear, trained, widen
 from loraplan.plan import Plan
 from loraplan.rule import Change, Context, Evidence, Finding, Fix, Set, rule
 
@@ -125,6 +125,6 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
         severity="info" if done or shipped or family(plan) == "classification" else None,
         remedy="" if done else f"{widen(ctx.reading)}, with {key} at 16",
         fix=Fix(f"adapt all linear layers at {key} 16", changes, "unsafe")
-        if widens_by_string(ctx.reading) and not done
+        if takes_all_linear(ctx.reading) and not done
         else None,
     )

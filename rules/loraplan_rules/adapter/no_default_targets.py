@@ -58,7 +58,7 @@ from collections.abc import Iterator
 
 from loraplan.arch.convert import default_targets
 from loraplan.derived import is_lora
-from loraplan.formats.targets import TABLE_TARGETS, widen, widens_by_string
+from loraplan.formats.targets import TABLE_TARGETS, takes_all_linear, widen
 from loraplan.plan import Plan
 from loraplan.rule import Context, Evidence, Finding, Fix, Set, Severity, rule
 from loraplan_rules.experts import fused
@@ -93,7 +93,7 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
     if path in reading.document.text or any(issue.field == "adapter.target_modules" for issue in reading.value_issues):
         return  # written, with a value that is known only at run time
     fix = None
-    if widens_by_string(reading):
+    if takes_all_linear(reading):
         fix = Fix(f"set {key} to all-linear", (Set("adapter.target_modules", "all-linear"),), "unsafe")
     if reading.format == "axolotl":
         text = reading.document.text

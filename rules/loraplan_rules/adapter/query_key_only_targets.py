@@ -68,7 +68,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from loraplan.derived import covered, is_lora, listed
-from loraplan.formats.targets import adapted, trained, widen, widens_by_string
+from loraplan.formats.targets import adapted, takes_all_linear, trained, widen
 from loraplan.plan import Plan
 from loraplan.rule import Context, Evidence, Finding, Fix, Set, rule
 
@@ -86,13 +86,12 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
     if not is_lora(plan) or covered(plan, ctx) != "qk":
         return
     done = trained(ctx.reading)
-    key = ctx.key("adapter.target_modules")
     yield Finding(
         f"only query and key are adapted ({listed(adapted(plan, ctx))}): the weakest common choice",
         at="adapter.target_modules",
         severity="info" if done else None,
         remedy="" if done else f"{widen(ctx.reading)}, or adapt query and value",
-        fix=Fix(f"set {key} to all-linear", (Set("adapter.target_modules", "all-linear"),), "unsafe")
-        if widens_by_string(ctx.reading) and not done
+        fix=Fix(widen(ctx.reading), (Set("adapter.target_modules", "all-linear"),), "unsafe")
+        if takes_all_linear(ctx.reading) and not done
         else None,
     )

@@ -117,7 +117,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from loraplan.derived import covered, family, finite, is_lora, listed, number
-from loraplan.formats.targets import adapted, parameters, trained, widen, widens_by_string
+from loraplan.formats.targets import adapted, parameters, takes_all_linear, trained, widen
 from loraplan.plan import Plan
 from loraplan.rule import Change, Context, Evidence, Finding, Fix, Set, rule
 
@@ -172,7 +172,7 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
         at="adapter.r",
         remedy=f"{widen(ctx.reading)}, and set {key} back to {number(old)}",
         fix=Fix(f"adapt all linear layers at {key} {number(old)}", changes, "unsafe")
-        if widens_by_string(ctx.reading)
+        if takes_all_linear(ctx.reading)
         else None,
     )
 

@@ -78,7 +78,7 @@ from collections.abc import Iterator
 
 from loraplan.arch.names import equivalents, leaves
 from loraplan.derived import is_lora, listed
-from loraplan.formats.targets import legible, made_by_peft, widen, widens_by_string
+from loraplan.formats.targets import legible, made_by_peft, takes_all_linear, widen
 from loraplan.plan import Plan
 from loraplan.rule import Context, Evidence, Finding, Fix, Set, Severity, rule
 from loraplan_rules.mlx_paths import with_path, without_path
@@ -129,7 +129,7 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
     fix = None
     if new:
         fix = Fix(f"set {key} to {', '.join(new)}", (Set("adapter.target_modules", new),), "safe")
-    elif widens_by_string(ctx.reading):
+    elif takes_all_linear(ctx.reading):
         fix = Fix(f"set {key} to all-linear", (Set("adapter.target_modules", "all-linear"),), "unsafe")
     yield Finding(
         f"{listed(names)} {'match' if len(set(names)) > 1 else 'matches'} no module of {arch.name}"

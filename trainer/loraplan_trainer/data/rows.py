@@ -162,7 +162,11 @@ def _table(path: Path, delimiter: str) -> Iterator[Row]:
     csv.field_size_limit(1 << 30)  # a text may be longer than 128 KiB, the module's default
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file, delimiter=delimiter, strict=True)
-        if reader.fieldnames is None:
+        try:
+            if reader.fieldnames is None:
+                return
+        except csv.Error as error:
+            yield Row(str(path), 1, None, f"not CSV: {error}")
             return
         while True:
             line = reader.line_num + 1

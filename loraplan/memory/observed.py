@@ -68,4 +68,5 @@ def _total(
     high = allocated.high + int(
         (4e9 if many else 1.3e9) + (0.25 if many else 0.1) * moving + (0.7 if many else 1.1) * logits
     )
-    return Range(allocated.low + int(700e6), max(expected, reserved.expected), max(high, reserved.expected) + left)
+    low = allocated.low + int(700e6)
+    return Range(low, max(expected, reserved.expected), max(high + left, reserved.high))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from loraplan.cli.output import fail, print_failures, style
+from loraplan.cli.output import fail, print_failures, style, write_file
 from loraplan.cli.parameters import CODES, FORMAT, VERSIONS
 from loraplan.context import Inputs
 from loraplan.engine import Checker, Overrides
@@ -114,7 +114,7 @@ def command(
     if write_baseline_findings is not None:
         from loraplan.accepted import written
 
-        _write(write_baseline_findings, written(outcome, write_baseline_findings))
+        write_file(write_baseline_findings, written(outcome, write_baseline_findings))
         baseline_findings = write_baseline_findings
     if baseline_findings is not None:
         _accept(outcome, baseline_findings, quiet)
@@ -122,7 +122,7 @@ def command(
         look = look._replace(color=False)
     lines = list(render(outcome, form, look))
     if output_file is not None:
-        _write(output_file, "".join(f"{line}\n" for line in lines))
+        write_file(output_file, "".join(f"{line}\n" for line in lines))
     elif lines and not show_diff:
         # Fixed text from standard input has standard output to itself.
         click.echo("\n".join(lines), color=look.color, err=fixer is not None and "-" in paths)
@@ -158,15 +158,6 @@ def _accept(outcome: Outcome, path: str, quiet: bool) -> None:
         fail(str(error))
     if not quiet:
         click.echo(f"{plural(count, 'finding')} accepted by {path}", err=True)
-
-
-def _write(path: str, text: str) -> None:
-    from loraplan.atomic import write
-
-    try:
-        write(path, text)
-    except OSError as error:
-        fail(f"{path}: {error.strerror or error}")
 
 
 def _check(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from loraplan.cli.output import fail, style
+from loraplan.cli.output import fail, style, write_file
 from loraplan.cli.parameters import FORMAT, VERSIONS
 
 if TYPE_CHECKING:
@@ -144,9 +144,7 @@ def command(
     if output_file is None:
         click.echo(text, color=look.color)
     else:
-        from loraplan.atomic import write
-
-        write(output_file, text + "\n")
+        write_file(output_file, text + "\n")
     raise SystemExit(code)
 
 

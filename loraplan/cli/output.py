@@ -56,3 +56,13 @@ def print_failures(outcome: Outcome, color: str, verbose: bool) -> None:
 def fail(message: str) -> NoReturn:
     """End with an error and exit code 2."""
     raise click.ClickException(message)
+
+
+def write_file(path: str, text: str) -> None:
+    """Write a report in one step, or end with exit code 2."""
+    from loraplan.atomic import write
+
+    try:
+        write(path, text)
+    except OSError as error:
+        fail(f"{path}: {error.strerror or error}")

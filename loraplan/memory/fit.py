@@ -20,13 +20,17 @@ class Fit(NamedTuple):
 
 
 def fit(estimate: Estimate, device: Device) -> Fit:
-    """Compare the range with the card.
+    """Compare the range with a card of its own."""
+    return fits_in(estimate, device.usable_bytes)
+
+
+def fits_in(estimate: Estimate, usable: int) -> Fit:
+    """Compare the range with what is free on a card, in bytes.
 
     What the allocator holds beyond its tensors can be given back, and is when memory runs out, but for a part in blocks
     that are in use. The run fits where the high end of its tensors, that part and the context fit; it does not where
     the expected tensors do not. Between the two it is tight.
     """
-    usable = device.usable_bytes
     free = usable - estimate.device.expected
     if int(estimate.allocated.high * RESERVED_LOW) + CONTEXT <= usable:
         return Fit("fits", free, usable)

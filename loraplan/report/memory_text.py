@@ -179,7 +179,7 @@ def sweep(
             text = f"{gib(found.device.expected):>14}"
             line += paint(colors[fit(found, device).word], text) if device is not None else text
             if device is not None and not style.color:
-                line = line[:-1] + line[-1] + {"fits": " ", "tight": "?", "does not fit": "!"}[fit(found, device).word]
+                line += {"fits": " ", "tight": "?", "does not fit": "!"}[fit(found, device).word]
         yield line
     if device is not None and not style.color:
         yield f"expected memory on the device; on {device.name} ? is tight, ! does not fit"

@@ -24,8 +24,6 @@ class Bytes:
 
     size: int
     by_kind: dict[str, int]
-    by_period: dict[str, int]
-    """What one more period of layers adds, by kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +68,6 @@ def extrapolate(config: Any, setting: Setting) -> Extrapolated:
         kinds = sorted({*phase.by_kind, *other.by_kind})
         added = {kind: other.by_kind.get(kind, 0) - phase.by_kind.get(kind, 0) for kind in kinds}
         by_kind = {kind: phase.by_kind.get(kind, 0) + periods * added[kind] for kind in kinds}
-        phases[name] = Bytes(phase.size + periods * (other.size - phase.size), by_kind, added)
+        phases[name] = Bytes(phase.size + periods * (other.size - phase.size), by_kind)
     trainable = first.trainable + periods * (second.trainable - first.trainable)
     return Extrapolated(phases, (low, high), period, trainable, second)

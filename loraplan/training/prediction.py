@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from loraplan.arch.spec import ArchSpec
+from loraplan.memory.fit import fits_in
+from loraplan.memory.model import estimate
+from loraplan.memory.options import options
+from loraplan.memory.stack import Stack, stack_for
+from loraplan.memory.term import Range
 from loraplan.plan import Plan
 from loraplan.training.hardware import Card
 from loraplan_trainer.manifest import Predicted
@@ -31,15 +35,8 @@ def predict(plan: Plan, arch: ArchSpec | None, card: Card | None) -> Prediction:
     """The peak of one process of a run on one card, or of its tensors where it trains on the CPU."""
     if arch is None:
         return Prediction(None, None, "memory not estimated: the model's architecture is unknown")
-    try:
-        model = importlib.import_module("loraplan.memory.model")
-        stack = importlib.import_module("loraplan.memory.stack").stack_for("trl")
-    except ImportError:
-        return Prediction(None, None, "memory not estimated: this installation has no estimator")
-    try:
-        found: Any = model.estimate(plan, arch, stack=stack)
-    except (ValueError, LookupError, ArithmeticError) as error:
-        return Prediction(None, None, f"memory not estimated: {error}")
+    stack = stack_for("trl")
+    found = estimate(plan, arch, stack=stack)
     phases: dict[str, int] = {}
     for item in found.phases:
         name = PHASES.get(item.name)
@@ -50,22 +47,19 @@ def predict(plan: Plan, arch: ArchSpec | None, card: Card | None) -> Prediction:
     if card is None:
         return Prediction(predicted, None, f"on a GPU its tensors would peak at about {_span(tensors)}")
     free = card.total - card.used
-    suggestions = () if whole.high <= free else _suggestions(plan, arch, stack, card)
+    word = fits_in(found, free).word
+    suggestions = () if word == "fits" else _suggestions(plan, arch, stack, free)
     words = f"about {_span(whole)} as nvidia-smi counts, of {gib(card.total)}"
-    return Prediction(predicted, whole.low <= free, words, suggestions)
+    return Prediction(predicted, word != "does not fit", words, suggestions)
 
 
-def _span(counter: Any) -> str:
+def _span(counter: Range) -> str:
     return f"{gib(counter.expected)} ({gib(counter.low)} to {gib(counter.high)})"
 
 
-def _suggestions(plan: Plan, arch: ArchSpec, stack: Any, card: Card) -> tuple[str, ...]:
+def _suggestions(plan: Plan, arch: ArchSpec, stack: Stack, free: int) -> tuple[str, ...]:
     """The combinations of quantization, checkpointing and optimizer that fit, the largest first: nearest to asked."""
-    try:
-        options = importlib.import_module("loraplan.memory.options").options
-        found = [item for item in options(plan, arch, stack) if item.estimate.device.high <= card.total - card.used]
-    except (ImportError, ValueError, LookupError, ArithmeticError):
-        return ()
+    found = [item for item in options(plan, arch, stack) if fits_in(item.estimate, free).word == "fits"]
     found.sort(key=lambda item: -item.estimate.device.expected)
     return tuple(
         f"{item.quantization}, checkpointing {item.checkpointing}, {item.optimizer}: "

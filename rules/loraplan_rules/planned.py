@@ -40,8 +40,9 @@ def breakdown(phase: Phase) -> str:
 def remedies(plan: Plan, ctx: Context, device: Device) -> tuple[str, Fix | None]:
     """The smallest single changes that make the run fit, else the fewest together; and a fix with the first of them."""
     singles: list[tuple[str, Fix | None, int]] = []
-    for title, changes, change in _candidates(plan, ctx):
-        estimated = estimate(change(plan), ctx.arch, device, stack=stack(ctx))
+    known = stack(ctx)
+    for title, changes, change in _candidates(plan, ctx, known):
+        estimated = estimate(change(plan), ctx.arch, device, stack=known)
         if fit(estimated, device).word == "fits":
             singles.append((title, _fix(title, changes), estimated.allocated.expected))
     if singles:
@@ -50,12 +51,12 @@ def remedies(plan: Plan, ctx: Context, device: Device) -> tuple[str, Fix | None]
     titles: list[str] = []
     together: list[Set] = []
     changed, complete = plan, True
-    for title, changes, change in _candidates(plan, ctx, halving=False):
+    for title, changes, change in _candidates(plan, ctx, known, halving=False):
         titles.append(title)
         together.extend(changes)
         complete = complete and bool(changes)
         changed = change(changed)
-        estimated = estimate(changed, ctx.arch, device, stack=stack(ctx))
+        estimated = estimate(changed, ctx.arch, device, stack=known)
         if fit(estimated, device).word == "fits":
             words = f"{', '.join(titles[:-1])} and {titles[-1]}"
             fix = _fix(words, tuple(together)) if complete else None
@@ -69,12 +70,12 @@ def _fix(title: str, changes: tuple[Set, ...]) -> Fix | None:
 
 
 def _candidates(
-    plan: Plan, ctx: Context, *, halving: bool = True
+    plan: Plan, ctx: Context, known: Stack, *, halving: bool = True
 ) -> Iterator[tuple[str, tuple[Set, ...], Callable[[Plan], Plan]]]:
     """(imperative, its changes, the change), those that cost least first. `halving`: every smaller micro-batch."""
     key = ctx.key
     on = plan.precision.gradient_checkpointing
-    if not (stack(ctx).checkpointing if on is None else on):
+    if not (known.checkpointing if on is None else on):
         title = f"set {key('precision.gradient_checkpointing')} to true"
         yield title, (Set("precision.gradient_checkpointing", True),), lambda now: with_checkpointing(now, "on")
     rows, steps = plan.batch.micro_batch_size or 1, plan.batch.gradient_accumulation_steps or 1

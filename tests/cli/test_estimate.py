@@ -153,6 +153,12 @@ class TestForPrograms:
         assert {line.count("|") for line in rows[:6]} == {3}
         assert "| nf4 + double | on |" in out
 
+    def test_a_report_that_cannot_be_written_is_said(self, capsys, config, tmp_path):
+        code, out, err = run(capsys, config, "--output-file", str(tmp_path / "absent" / "a.html"))
+        assert (code, out) == (2, "")
+        assert "absent" in err
+        assert "No such file" in err
+
     def test_html_is_one_page_without_scripts(self, capsys, config, tmp_path):
         page = tmp_path / "memory.html"
         code, out, _ = run(capsys, config, "--gpu", "rtx-4090", "--format", "html", "--output-file", str(page))

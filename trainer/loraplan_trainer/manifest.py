@@ -143,11 +143,6 @@ class Manifest(_Strict):
         """The run directory."""
         return Path(self.run_directory)
 
-    def source_of(self, name: str) -> str:
-        """Where a field's value came from, for messages."""
-        origin = self.origins.get(name)
-        return origin.text if origin is not None else "no origin recorded"
-
 
 def read(path: Path) -> Manifest:
     """The manifest in a file, validated. Raises ManifestError."""

@@ -103,6 +103,7 @@ _TRL = _TRANSFORMERS._replace(
 )  # fmt: skip
 STACKS: dict[str, Stack] = {
     "transformers": _TRANSFORMERS,
+    "loraplan": _TRL,  # the bundled trainer is TRL's
     "trl": _TRL,
     "axolotl": _TRANSFORMERS._replace(
         name="axolotl",
@@ -242,8 +243,15 @@ _WORDS: dict[str, tuple[str, ...]] = {
 }
 
 
+_PLAIN = frozenset(("peft", "custom", "qlora.py", "llm-toolkit", "chatglm"))
+"""Formats of scripts on transformers and PEFT themselves."""
+
+
 def stack_for(framework: str, versions: dict[str, str] | None = None, **changes: Any) -> Stack:
-    """The stack of a framework at the given package versions (the newest where none is given), with changes."""
+    """The stack of a framework at the given package versions (the newest where none is given), with changes.
+
+    A framework whose facts are not known is taken for transformers + PEFT, and its name says so.
+    """
     found = STACKS.get(framework, _TRANSFORMERS)
     known = versions or {}
     transformers, trl, unsloth = (_release(known.get(name)) for name in ("transformers", "trl", "unsloth"))
@@ -254,6 +262,8 @@ def stack_for(framework: str, versions: dict[str, str] | None = None, **changes:
         found = found._replace(loss="own_fused" if unsloth < (2025,) else "fused")
     if transformers is not None:
         found = _of_transformers(found, transformers)
+    if framework not in STACKS and framework not in _PLAIN:
+        found = found._replace(name=f"{found.name}, for want of {framework}'s facts")
     return found._replace(**changes)
 
 

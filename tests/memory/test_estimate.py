@@ -272,3 +272,16 @@ class TestSaid:
         found = estimate(run, self.arch)
         assert of(found, "optimizer", "base weights") == one - blocks // 2
         assert any("tensor parallelism" in item.what for item in found.unknown)
+
+
+def test_a_framework_without_known_facts_is_said_and_widens_the_range() -> None:
+    arch = ARCHS["meta-llama/Llama-3.1-8B"]
+    known, unknown = (estimate(plan(), arch, stack=stack_for(name)) for name in ("transformers", "ludwig"))
+    assert "ludwig" in unknown.stack
+    assert unknown.allocated.expected == known.allocated.expected
+    assert unknown.allocated.high > known.allocated.high
+    assert unknown.allocated.low < known.allocated.low
+
+
+def test_loraplans_own_config_is_estimated_as_its_trainer_runs_it() -> None:
+    assert stack_for("loraplan") == stack_for("trl")

@@ -86,7 +86,7 @@ def said(name: str, value: Any) -> str:
         return duration(value)
     if name == "tokens_per_s":
         return f"{value:,.0f}"
-    if name.endswith("loss"):
+    if name.endswith("loss") and isinstance(value, float):  # the config has fused_loss and completion_only_loss
         return f"{value:.4f}"
     if name == "trainable":
         return f"{value:,}"

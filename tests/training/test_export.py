@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -134,6 +136,16 @@ def test_fsdp_needs_packed_weights_of_the_computes_dtype() -> None:
     with pytest.raises(TrainingError, match="quant_storage"):
         accelerate.config(build(plan), Situation("cuda", 2, "fsdp"), Nodes())
     accelerate.config(build({**plan, "quantization.quant_storage": "bfloat16"}), Situation("cuda", 2, "fsdp"), Nodes())
+
+
+def test_a_slurm_job_asks_to_resume_in_one_step(tmp_path: Path) -> None:
+    text = slurm.job(_prepared(tmp_path, processes=4), tmp_path, Nodes(2))
+    code = text.partition("<<'PYTHON'\n")[2].partition("\nPYTHON")[0]
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text('{"resume": false, "seed": 7}', encoding="utf-8")
+    subprocess.run([sys.executable, "-c", code, str(manifest)], check=True)
+    assert json.loads(manifest.read_text(encoding="utf-8")) == {"resume": True, "seed": 7}
+    assert [path.name for path in tmp_path.glob("manifest*")] == ["manifest.json"]
 
 
 def test_a_slurm_job_is_bash_and_starts_accelerate_on_every_machine(tmp_path: Path) -> None:

@@ -34,13 +34,14 @@ if [ ! -f "$RUN/{manifest}" ]; then
     {prepare}
 else
     python - "$RUN/{manifest}" <<'PYTHON'
-import json, sys
+import json, os, sys
 path = sys.argv[1]
 with open(path, encoding="utf-8") as file:
     run = json.load(file)
 run["resume"] = True
-with open(path, "w", encoding="utf-8") as file:
+with open(path + ".new", "w", encoding="utf-8") as file:
     json.dump(run, file, indent=2)
+os.replace(path + ".new", path)
 PYTHON
 fi
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from loraplan.trace import accumulated
 from loraplan.trace.patched import patched
 
 LONGEST_FLASH_HEAD = 256
@@ -21,11 +22,12 @@ def _up(count: int, multiple: int) -> int:
 
 
 def kernels() -> dict[Any, Callable[..., Any]]:
-    """Operations whose CUDA kernel allocates more than its results, and the same in operations that show it."""
+    """Operations that allocate other than their results on CUDA, and the same in operations that show it."""
     import torch
 
     aten = torch.ops.aten
-    found = {
+    found: dict[Any, Callable[..., Any]] = {
+        aten.add.Tensor: accumulated.add,
         aten._scaled_dot_product_flash_attention_backward.default: _flash_backward,  # noqa: SLF001
         aten._scaled_dot_product_efficient_attention_backward.default: _efficient_backward,  # noqa: SLF001
     }

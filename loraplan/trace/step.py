@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,9 +62,34 @@ class Trace:
 
 def trace(config: Any, setting: Setting) -> Trace:
     """Run a step of a model on the meta device, with the optimizer's states in place as after the first."""
+    ledger = Ledger()
+    with _prepared(ledger, config, setting, states=True) as (loaded, trainable, step):
+        start = len(ledger.events)
+        saved = step(look=True)
+        ledger.close()
+    return Trace(_phases(ledger, loaded, start), saved, trainable, ledger)
+
+
+def run(config: Any, setting: Setting, lengths: Sequence[int] = ()) -> Ledger:
+    """A run from its first step on, which makes the optimizer's states; gradients go after each step.
+
+    `lengths`: of the sequences of each step; three steps of the setting's length if not given.
+    """
+    ledger = Ledger()
+    with _prepared(ledger, config, setting, states=False) as (_, _, step):
+        for length in lengths or 3 * (setting.sequence,):
+            step(look=False, length=length)
+        ledger.close()
+    return ledger
+
+
+@contextlib.contextmanager
+def _prepared(
+    ledger: Ledger, config: Any, setting: Setting, *, states: bool
+) -> Iterator[tuple[int, int, Callable[..., tuple[Saved, ...]]]]:
+    """Events of loading, trained parameters, and a step to run under watch."""
     import torch
 
-    ledger = Ledger()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = build(config, setting)
@@ -72,7 +97,8 @@ def trace(config: Any, setting: Setting) -> Trace:
         optimizer = torch.optim.AdamW(parameters, lr=1e-4, foreach=setting.optimizer == "adamw_foreach")
         _label_model(ledger, model)
         loaded = len(ledger.events)
-        _make_states(ledger, optimizer, parameters)
+        if states:
+            _make_states(ledger, optimizer, parameters)
         with contextlib.ExitStack() as stack:
             stack.enter_context(_watching_modules(ledger, model))
             stack.enter_context(casting())
@@ -83,18 +109,30 @@ def trace(config: Any, setting: Setting) -> Trace:
                 stack.enter_context(tiles_in_place())
                 replaced |= selections()
             stack.enter_context(watched(ledger, replaced))
-            batch = _batch(ledger, setting)
             for parameter in parameters:
                 parameter.register_post_accumulate_grad_hook(lambda item: ledger.label([item.grad], "gradients"))
-            start = len(ledger.events)
-            saved = _step(ledger, model, batch, optimizer, parameters, setting)
-            ledger.close()
-    return Trace(_phases(ledger, loaded, start), saved, sum(item.numel() for item in parameters), ledger)
+
+            def step(*, look: bool, length: int = setting.sequence) -> tuple[Saved, ...]:
+                batch = _batch(ledger, setting, length)
+                saved = _step(ledger, model, batch, optimizer, parameters, setting, look=look)
+                if not look:
+                    optimizer.zero_grad()
+                return saved
+
+            yield loaded, sum(item.numel() for item in parameters), step
 
 
 def _step(
-    ledger: Ledger, model: Any, batch: dict[str, Any], optimizer: Any, parameters: list[Any], setting: Setting
+    ledger: Ledger,
+    model: Any,
+    batch: dict[str, Any],
+    optimizer: Any,
+    parameters: list[Any],
+    setting: Setting,
+    *,
+    look: bool,
 ) -> tuple[Saved, ...]:
+    """`look` at what autograd keeps: slow."""
     import torch
 
     ledger.phase = "forward"
@@ -105,7 +143,7 @@ def _step(
     if cache is not None and setting.outputs_kept:
         ledger.label([item for layer in cache.layers for item in (layer.keys, layer.values)], "KV cache")
     # reading what a non-reentrant checkpoint saved would recompute it
-    saved = saved_tensors(ledger, loss) if setting.checkpointing != "non-reentrant" else ()
+    saved = saved_tensors(ledger, loss) if look and setting.checkpointing != "non-reentrant" else ()
     if not setting.outputs_kept:
         del outputs, cache
     ledger.phase = "loss backward"
@@ -140,14 +178,14 @@ def _backward(loss: Any) -> None:
     engine.run_backward((loss,), gradient, False, False, (), allow_unreachable=True, accumulate_grad=True)
 
 
-def _batch(ledger: Ledger, setting: Setting) -> dict[str, Any]:
+def _batch(ledger: Ledger, setting: Setting, length: int) -> dict[str, Any]:
     import torch
 
-    shape = (setting.batch, setting.sequence)
+    shape = (setting.batch, length)
     ids = torch.zeros(shape, dtype=torch.long, device="meta")
     batch: dict[str, Any] = {"input_ids": ids, "labels": torch.zeros_like(ids)}
     if setting.padded:
-        mask = (setting.batch, 1, setting.sequence, setting.sequence)
+        mask = (setting.batch, 1, length, length)
         batch["attention_mask"] = torch.zeros(mask, dtype=torch.bool, device="meta")
     if setting.loss == "chunked":
         batch["fused_lm_head"] = True

@@ -78,7 +78,8 @@ class Block(NamedTuple):
     python_gelu: bool = False
     """The activation is transformers' NewGELUActivation, elementwise in Python, not one kernel."""
     attention: str = "flash"
-    """`flash` (its caller casts to half precision), `sdpa`, `efficient` (sdpa with a mask), `plain`, `eager`."""
+    """`flash` (its caller casts to half precision), `sdpa`, `efficient` (sdpa with a mask that all layers share),
+    `masked` (sdpa with a boolean mask, of which each layer makes its own), `plain`, `eager`."""
     softcapped: bool = False
     """Scores go through a tanh (gemma2), which eager attention keeps."""
     repeats_kv: bool = False
@@ -206,6 +207,7 @@ def _adapter(
         typed, bytes_in = x, width
     else:
         typed, bytes_in = tape.op(f"{name} adapter input cast", (x,), Size(adapter * n_in)), adapter
+    cast = typed
     if numerics.dropout:
         mask = tape.aside(Size(n_in))
         typed = tape.op(f"{name} adapter dropout", (typed,), Size(bytes_in * n_in), saves=(mask,))
@@ -221,7 +223,10 @@ def _adapter(
     wide = max(out, bytes_in)
     same = tuple(item for item, size in ((base, out), (high, bytes_in)) if size == wide)
     total = tape.op(f"{name} adapter added", (base, high), Size(wide * n_out), views=same)
-    return total if wide == out else tape.op(f"{name} result cast", (total,), Size(out * n_out))
+    if wide != out:
+        total = tape.op(f"{name} result cast", (total,), Size(out * n_out))
+    tape.hold_here(x, cast)  # the caller's argument and the layer's local
+    return total
 
 
 def _dora(
@@ -406,8 +411,12 @@ def _attend(tape: Tape, sources: tuple[int, ...], inner: int, size: int, block: 
         found = tape.op("attention", (weights, copies[-1]), Size(4 * inner), saves=(weights, copies[-1]))
         return found if size == 4 else tape.op("attention cast", (found,), Size(size * inner))
     if block.attention != "eager":
-        statistics = tape.aside(Size(4 * block.heads))
-        return tape.op("attention", sources, Size(size * inner), saves=(*sources, -1, statistics))
+        kept = (*sources, -1, tape.aside(Size(4 * block.heads)))
+        negated = NOTHING
+        if block.attention == "masked":
+            # torch 2.13 transformers/attention.cpp `convert_boolean_attn_mask`: an addend in the queries' type
+            kept, negated = (*kept, tape.aside(Size(0, size))), Size(0, 1)
+        return tape.op("attention", sources, Size(size * inner), saves=kept, forward=negated)
     scores = tape.op("scores", sources, matrix, saves=sources)
     if block.softcapped:
         scores = tape.op("softcap", (scores,), matrix, saves=(-1,))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from loraplan.devices import Device
-from loraplan.memory.observed import CONTEXT, RESERVED_LOW
+from loraplan.memory.observed import CONTEXT
 from loraplan.memory.term import Estimate
 
 Word = Literal["fits", "tight", "does not fit"]
@@ -27,13 +27,13 @@ def fit(estimate: Estimate, device: Device) -> Fit:
 def fits_in(estimate: Estimate, usable: int) -> Fit:
     """Compare the range with what is free on a card, in bytes.
 
-    What the allocator holds beyond its tensors can be given back, and is when memory runs out, but for a part in blocks
-    that are in use. The run fits where the high end of its tensors, that part and the context fit; it does not where
-    the expected tensors do not. Between the two it is tight.
+    What the allocator holds beyond its tensors is given back when memory runs out, but for what shares a segment with a
+    tensor. The run fits where the high end of tensors and that part fits beside the context; it does not where what is
+    expected of them does not. Between the two it is tight.
     """
     free = usable - estimate.device.expected
-    if int(estimate.allocated.high * RESERVED_LOW) + CONTEXT <= usable:
+    if estimate.needed.high + CONTEXT <= usable:
         return Fit("fits", free, usable)
-    if int(estimate.allocated.expected * RESERVED_LOW) + CONTEXT > usable:
+    if estimate.needed.expected + CONTEXT > usable:
         return Fit("does not fit", free, usable)
     return Fit("tight", free, usable)

@@ -48,7 +48,7 @@ def profile(
         # The positions that carry labels are copied; the norm's own output dies.
         chosen = tape.op("labelled positions", (x,), Size(numerics.compute * hidden))
         tape.op("loss in tiles", (chosen,), Size(4), saves=(chosen,), backward=Size(4 * hidden))
-        return tape.profile(owns_input=True)
+        return tape.profile(owns_input=True, apart="loss in tiles")
     tape.hold(x)
     if loss in ("linear", "chunked", "unsloth"):
         ahead, back = _WORKSPACE.get(loss, (0, 0))
@@ -57,7 +57,7 @@ def profile(
         tape.op(
             "loss in pieces", (x,), Size(4), saves=saves, forward=Size(ahead * hidden), backward=Size(back * hidden)
         )
-        return tape.profile(owns_input=True)
+        return tape.profile(owns_input=True, apart="loss in pieces")
     logits, size = _linear(tape, "head", x, width, head, numerics)
     if softcapped:
         logits = tape.op("softcap", (logits,), Size(size * vocabulary), saves=(-1,))
@@ -126,3 +126,29 @@ def pieces(loss: str, hidden: int, vocabulary: int, numerics: Numerics, chunk: i
         rows = min(4096, max(512, 1 << max(0, (512 * 151936 // vocabulary).bit_length() - 1)))
         return Pieces(rows, 4 * vocabulary, 0)
     return Pieces(0, 0, 0)
+
+
+class HeadGradient(NamedTuple):
+    """Bytes an element of a trained head's weight that a loss in pieces has at its fullest, ahead and on the way back.
+
+    A loss over whole logits makes that gradient when its largest tensors are gone.
+    """
+
+    ahead: int
+    back: int
+
+
+def head_gradient(loss: str, weight: int) -> HeadGradient:
+    """`weight`: bytes of an element of the head's weight."""
+    copied = weight if weight != 4 else 0
+    if loss == "tiled":  # summed in fp32, then converted (trl 1.16 kernels/chunked_logprob.py)
+        return HeadGradient(0, 4 + copied)
+    if (
+        loss == "linear"
+    ):  # in the weight's own type, made in the forward (Liger 0.8.5 ops/fused_linear_cross_entropy.py)
+        return HeadGradient(weight, weight)
+    if loss == "chunked":  # of the fp32 copy: the sum, the piece's own, then converted (trl 1.14.0 sft_trainer.py)
+        return HeadGradient(0, 8 + copied)
+    if loss == "unsloth":  # the sum and the piece's own (unsloth_zoo fused_losses/cross_entropy_loss.py)
+        return HeadGradient(2 * weight, weight)
+    return HeadGradient(0, 0)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from loraplan.arch.spec import ArchSpec
 from loraplan.devices import Device
+from loraplan.memory.head import head_gradient
 from loraplan.memory.observed import ranges
 from loraplan.memory.setup import CUBLAS_WORKSPACE, CUBLAS_WORKSPACE_HOPPER, Setup, setup
 from loraplan.memory.sharding import Shards, shards
@@ -29,7 +30,7 @@ def evaluate(run: Setup, device: Device | None = None) -> Estimate:
     split = shards(run)
     phases = _phases(run, split, device)
     peak = max(phases, key=lambda item: item.bytes)
-    allocated, reserved, total, evidence = ranges(run, phases, peak, split)
+    found = ranges(run, phases, peak, split, device)
     symbols = (
         ("tokens", run.tokens),
         ("length", run.length),
@@ -41,8 +42,8 @@ def evaluate(run: Setup, device: Device | None = None) -> Estimate:
         ("gpus", split.gpus),
     )
     return Estimate(
-        phases, allocated, reserved, total, split.host, run.unknown, run.assumptions, symbols, run.stack.name,
-        split.gpus, evidence,
+        phases, *found[:4], split.host, run.unknown, run.assumptions, symbols, run.stack.name, split.gpus,
+        found.evidence,
     )  # fmt: skip
 
 
@@ -100,15 +101,17 @@ def _parts(run: Setup, split: Shards, device: Device | None) -> _Parts:
     stream, hidden = run.numerics.stream, run.arch.hidden_size
     layers = sum(item.copies for item in run.layers)
     inputs = (layers * stream - (stream - run.weight_bytes)) * hidden * tokens if layers else 0
-    saved = sum(item.copies * item.profile.saved.at(tokens, run.length) for item in run.layers)
+    saved = sum(item.copies * item.profile.saved.at(tokens, run.positions) for item in run.layers)
     grads = split.gradients(run)
     logits = tokens * run.arch.vocab_size * run.numerics.compute if run.stack.keeps_logits else 0
     cast = 0
-    if run.numerics.autocast and not run.numerics.fused_adapter:
-        trained = run.trained if not run.full or run.weight_bytes == 4 else 0
-        cast = (
-            2 * trained if (run.weight_bytes if run.full else run.adapter_bytes) == 4 and split.parameters == 1 else 0
-        )
+    if run.numerics.autocast and not run.numerics.fused_adapter and split.parameters == 1:
+        if not run.full:
+            cast = 2 * run.trained if run.adapter_bytes == 4 else 0
+        elif run.weight_bytes == 4 and run.checkpointing:
+            # An embedding is not cast, and the head's copy is the loss's; without checkpointing the blocks save theirs.
+            ends = run.arch.vocab_size * run.arch.hidden_size * (1 if run.arch.tied_embeddings else 2)
+            cast = 2 * max(run.trained - ends, 0)
     return _Parts(
         tuple(term for term in terms if term.bytes),
         split.root + split.layer,
@@ -187,9 +190,18 @@ def _kept_cache(run: Setup) -> Term:
     return found if run.stack.keeps_logits else found._replace(bytes=0)
 
 
+def _mask(run: Setup, *, behind: bool = True) -> Term:
+    """The attention mask; `behind` the forward, where checkpoints hold it as an argument, or attention as an input."""
+    held = not behind or run.checkpointing or run.mask > 1
+    return Term(
+        "attention mask", run.mask * run.tokens * run.positions if held else 0, "tokens × positions × bytes",
+        "transformers 5.23 masking_utils.py",
+    )  # fmt: skip
+
+
 def _forward(run: Setup, split: Shards, parts: _Parts) -> Phase:
     """The last block's forward, all blocks before it done."""
-    tokens, length = run.tokens, run.length
+    tokens, length = run.tokens, run.positions
     inside = 0.0
     for item in run.layers:
         instants = item.profile.transient if run.checkpointing else item.profile.forward
@@ -198,21 +210,31 @@ def _forward(run: Setup, split: Shards, parts: _Parts) -> Phase:
     work = Term("inside one block", int(max(inside, 0)), "the largest instant of its forward", _LIVENESS)
     return _phase(
         "forward", parts, _kept(run, parts), work, _cast(parts), _accumulated(run, parts), _cache(run),
+        _mask(run, behind=False),
         _gathered(parts.gathered_one if split.parameters > 1 else 0, 1),
     )  # fmt: skip
 
 
 def _loss(run: Setup, split: Shards, parts: _Parts) -> Phase:
     """Final norm, head and loss: the larger of the forward's end and the first step back."""
-    tokens, length = run.tokens, run.length
+    tokens, length = run.tokens, run.positions
+    trained = run.arch.vocab_size * run.arch.hidden_size if run.shape.head_trained else 0
+    gradient = head_gradient(run.loss, run.weight_bytes)
     piece = run.pieces.at(tokens)
-    ahead = run.head.peak(run.head.forward, tokens, length) + parts.autocast + piece
+    inside, outside = run.head.apart
+    ahead = parts.autocast + max(
+        run.head.peak(run.head.forward, tokens, length), inside.at(tokens, length) + piece + trained * gradient.ahead
+    )
     held = parts.logits
     if run.loss in ("own", "own_fused"):
         # Measured of GPTBigCode: its logits, and the fp32 copy that accelerate makes of outputs, outlive the forward.
         held = tokens * run.arch.vocab_size * (run.numerics.compute + (4 if run.numerics.autocast else 0))
-    back = run.head.peak(run.head.backward, tokens, length) + held + piece
-    common = (_kept(run, parts), _accumulated(run, parts))
+    made = trained * run.weight_bytes if gradient.back else 0
+    back = held + max(
+        run.head.peak(run.head.backward, tokens, length) + made,
+        outside.at(tokens, length) + piece + trained * gradient.back,
+    )
+    common = (_kept(run, parts), _accumulated(run, parts), _mask(run))
     gathered = _gathered(parts.gathered_one if split.parameters > 1 else 0, 1)
     formula = "tokens × (vocabulary × bytes a logit + hidden × bytes of norm and head)"
     source = f"loss `{run.loss}`: loraplan.memory.head"
@@ -230,7 +252,7 @@ def _loss(run: Setup, split: Shards, parts: _Parts) -> Phase:
 
 def _backward(run: Setup, split: Shards, parts: _Parts) -> Phase:
     """The worst block's backward: at the top, where all inputs are alive, or at the bottom, where all gradients are."""
-    tokens, length = run.tokens, run.length
+    tokens, length = run.tokens, run.positions
     worst, saved = 0.0, 0.0
     for item in run.layers:
         size = item.profile.peak(item.profile.backward, tokens, length)
@@ -246,7 +268,7 @@ def _backward(run: Setup, split: Shards, parts: _Parts) -> Phase:
     top: tuple[Term, ...]
     if run.checkpointing:
         kept = _kept(run, parts)
-        top = (kept, work, first, held, two)
+        top = (kept, work, first, held, _mask(run), two)
         if split.keeps_inputs and not run.offloads:
             retained = kept.bytes + max(sum(item.copies for item in run.layers) - 2, 0) * own
             bottom = Term(
@@ -269,16 +291,40 @@ def _backward(run: Setup, split: Shards, parts: _Parts) -> Phase:
             first,
             held,
             _kept_cache(run),
+            _mask(run),
             two,
         )
         bottom = Term("saved activations", 0, "", "")
+    late = 0  # the embedding's gradient, which no block's backward has beside it
+    if run.full and not run.accumulates and not run.arch.tied_embeddings:
+        late = min(run.arch.vocab_size * run.arch.hidden_size * run.weight_bytes // split.gradient_shards, parts.grads)
     low = (
-        bottom, work, Term("gradients", parts.grads, "trained × bytes of the gradient", _AUTOGRAD), held,
-        _kept_cache(run),
+        bottom, work, Term("gradients", parts.grads - late, "trained × bytes of the gradient", _AUTOGRAD), held,
+        _kept_cache(run), _mask(run),
         _gathered(parts.gathered_one if split.parameters > 1 else 0, 1),
     )  # fmt: skip
-    upper, lower = _phase("backward", parts, *top), _phase("backward", parts, *low)
-    return upper if upper.bytes >= lower.bytes else lower
+    instants = [_phase("backward", parts, *top), _phase("backward", parts, *low)]
+    if run.shape.embedding_trained:
+        instants.append(_phase("backward", parts, *_last_gradient(run, parts, own), held, low[-1]))
+    return max(instants, key=lambda item: item.bytes)
+
+
+def _last_gradient(run: Setup, parts: _Parts, own: int) -> tuple[Term, ...]:
+    """The embedding's gradient comes last. Where it is the head too, the head's has waited for it, to be added.
+
+    The second is added in place, but for a head's gradient that is a view, as a linear layer in one type makes it.
+    """
+    weight = run.arch.vocab_size * run.arch.hidden_size * run.weight_bytes
+    copies = 0
+    if run.full and run.arch.tied_embeddings:
+        converted = run.numerics.autocast and run.weight_bytes == 4
+        copies = 1 if converted or head_gradient(run.loss, run.weight_bytes).back else 2
+    source = f"{_AUTOGRAD}/input_buffer.cpp"
+    return (
+        Term("gradients", parts.grads, "trained × bytes of the gradient", _AUTOGRAD),
+        Term("gradients of tied embeddings", copies * weight, "vocabulary × hidden × bytes, before the sum", source),
+        Term("checkpointed inputs", own, "tokens × hidden × bytes, the gradient of the first block's input", source),
+    )
 
 
 def _evaluation(run: Setup, split: Shards, parts: _Parts) -> tuple[Phase, ...]:
@@ -288,7 +334,10 @@ def _evaluation(run: Setup, split: Shards, parts: _Parts) -> tuple[Phase, ...]:
         return ()
     tokens = (plan.batch.eval_batch_size or run.rows) * run.length
     inside = max((item.profile.peak(item.profile.transient, tokens, run.length) for item in run.layers), default=0)
-    ending = run.head.peak(run.head.forward, tokens, run.length) + run.pieces.at(tokens)
+    ending = max(
+        run.head.peak(run.head.forward, tokens, run.length),
+        run.head.apart[0].at(tokens, run.length) + run.pieces.at(tokens),
+    )
     formula = "evaluation tokens × the larger of one block's forward and the loss's"
     return (
         phase(

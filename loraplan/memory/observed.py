@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from loraplan.memory.term import Phase, Range
 
 if TYPE_CHECKING:
+    from loraplan.devices import Device
     from loraplan.memory.setup import Setup
     from loraplan.memory.sharding import Shards
 
@@ -20,8 +21,28 @@ MODEL = 0.03
 MEASURED = {"TRL": MODEL, "transformers + PEFT": MODEL, "fsdp_qlora": MODEL, "litgpt": 0.05}
 UNMEASURED = 0.08
 """Half width for stacks with few rows of known shape, or none."""
-RESERVED_LOW, RESERVED, RESERVED_HIGH = 1.05, 1.12, 1.335
-"""Reserved over allocated: the span of the measured rows of fixed length (fsdp_qlora, PEFT's method comparison)."""
+RESERVED = 0.12
+"""Half width of the reserved range: nine of ten replays, and the width of the allocated range."""
+SEGMENTS = 300 << 20
+"""Bytes that segments leave unused in any run."""
+_PIECES = ("linear", "chunked", "tiled", "unsloth")
+_CACHED = {(False, True): 0.02, (False, False): 0.05, (True, True): 0.14, (True, False): 0.22}
+"""(Checkpointing, loss in pieces): the share of what moves in a step that stays reserved beside it.
+
+Fitted to replays through the allocator's own rules (bench/allocator.py, docs/allocator.md). What is recomputed asks
+for blocks of many sizes, and large logits leave segments that smaller requests cut up.
+"""
+_CACHED_VARYING = {(False, True): 0.05, (False, False): 0.2, (True, True): 0.3, (True, False): 0.5}
+"""The same where batches have many lengths: a longer one fits none of the blocks that are cached."""
+KEPT = 0.05
+"""Of the tensors: what lies between them in segments and cannot be given back; no measured run had less room."""
+_KEPT_HIGH = {(False, True): 0.05, (False, False): 0.10, (True, True): 0.13, (True, False): 0.24}
+"""The same where it is largest: 95th percentiles of the replays."""
+_KEPT_FULL = 0.2, 0.25
+"""Full fine-tuning with checkpointing, of what moves at the median, of the tensors where it is largest.
+
+The first step's optimizer makes its states in segments that activations have left, which then cannot be given back.
+"""
 
 
 _STATIC = (
@@ -30,8 +51,23 @@ _STATIC = (
 )  # fmt: skip
 
 
-def ranges(run: Setup, phases: tuple[Phase, ...], peak: Phase, split: Shards) -> tuple[Range, Range, Range, bool]:
-    """(allocated, reserved, device total, whether such runs were measured).
+def moving(phase: Phase) -> int:
+    """Bytes of a phase that come and go within a step; the rest stays from step to step."""
+    return max(phase.bytes - sum([term.bytes for term in phase.terms if term.name in _STATIC]), 0)
+
+
+class Ranges(NamedTuple):
+    """The counters of a run, and whether such runs were measured."""
+
+    allocated: Range
+    needed: Range
+    reserved: Range
+    device: Range
+    evidence: bool
+
+
+def ranges(run: Setup, phases: tuple[Phase, ...], peak: Phase, split: Shards, device: Device | None) -> Ranges:
+    """From the tensors at the peak to what a GPU shows.
 
     Batches of varying length leave blocks that fit none of the later ones: the largest are those of the logits, which
     can stay a second time.
@@ -43,13 +79,39 @@ def ranges(run: Setup, phases: tuple[Phase, ...], peak: Phase, split: Shards) ->
     if not evidence or split.gpus > 8:
         low, high = low + 0.05, high + 0.05
     size = peak.bytes
-    left = 0
+    left, cached = 0, _CACHED
     if not run.plan.data.packing and not run.stack.empties_cache:
+        cached = _CACHED_VARYING
         left = POOLS + sum([term.bytes for term in peak.terms if term.name in _LARGE])
     allocated = Range(int(size * (1 - min(low, 0.9))), size, int(size * (1 + high)))
-    most = size * (RESERVED_HIGH + high - MODEL) + left
-    reserved = Range(int(size * (RESERVED_LOW - min(low - MODEL, 0.9))), int(size * RESERVED), int(most))
-    return allocated, reserved, _total(phases, peak, reserved, allocated, split, left), evidence
+    regime = (run.checkpointing, run.loss in _PIECES)
+    moved = moving(peak)
+    expected = size + SEGMENTS + int(cached[regime] * moved)
+    least = max(int(expected * (1 - RESERVED - min(low - MODEL, 0.8))), allocated.low)
+    reserved = Range(least, expected, int(expected * (1 + RESERVED + high - MODEL)) + left)
+    needed = _needed(run, peak, allocated, regime, moved)
+    total = _total(phases, peak, reserved, allocated, split, left)
+    if device is not None and needed.expected + CONTEXT <= device.usable_bytes:
+        # At the card's end the allocator gives back what it had cached, down to what is needed.
+        usable = device.usable_bytes
+        reserved, total = _within(reserved, usable, needed.expected), _within(total, usable, needed.expected + CONTEXT)
+    return Ranges(allocated, needed, reserved, total, evidence)
+
+
+def _within(range_: Range, most: int, needed: int) -> Range:
+    low = min(range_.low, needed) if range_.expected > most else range_.low
+    return Range(low, min(range_.expected, most), min(range_.high, most))
+
+
+def _needed(run: Setup, peak: Phase, allocated: Range, regime: tuple[bool, bool], moved: int) -> Range:
+    """What PyTorch must be able to reserve: tensors, and what of their segments cannot be given back."""
+    share, most = 0.0, _KEPT_HIGH[regime]
+    if run.full and run.checkpointing:
+        in_step = peak.name == "optimizer"
+        share, most = (0.0, _KEPT_HIGH[True, True]) if in_step else _KEPT_FULL
+    expected = allocated.expected + max(int(KEPT * allocated.expected), int(share * moved))
+    high = max(int(allocated.high * (1 + KEPT)), int(allocated.expected * (1 + most)), expected)
+    return Range(allocated.low, expected, high)
 
 
 def _total(
@@ -60,13 +122,12 @@ def _total(
     The allocator keeps the freed buffers of the logits. Shares: 73 runs on one GPU and 72 on several, packed to one
     length (foundation-model-stack/fms-acceleration @ 876e2ed refs), nine of ten within the range.
     """
-    static = sum([term.bytes for term in peak.terms if term.name in _STATIC])
-    moving = max(peak.bytes - static, 0)
+    moved = moving(peak)
     logits = max([term.bytes for phase in phases for term in phase.terms if term.name == "logits and loss"], default=0)
     many = split.gpus > 1
-    expected = peak.bytes + int(900e6 + (0.1 if many else 0.06) * moving + (0.4 if many else 0.8) * logits)
+    expected = peak.bytes + int(900e6 + (0.1 if many else 0.06) * moved + (0.4 if many else 0.8) * logits)
     high = allocated.high + int(
-        (4e9 if many else 1.3e9) + (0.25 if many else 0.1) * moving + (0.7 if many else 1.1) * logits
+        (4e9 if many else 1.3e9) + (0.25 if many else 0.1) * moved + (0.7 if many else 1.1) * logits
     )
     low = allocated.low + int(700e6)
     return Range(low, max(expected, reserved.expected), max(high + left, reserved.high))

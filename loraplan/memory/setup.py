@@ -67,9 +67,13 @@ class Setup(NamedTuple):
     """Sequences of a micro-batch."""
     length: int
     """Tokens of a sequence."""
+    positions: int
+    """Tokens that attention has in one row."""
     checkpointing: bool
     offloads: bool
     accumulates: bool
+    mask: int
+    """Bytes a pair of tokens of the attention mask that all blocks share."""
     cache: int
     """Bytes a token of a key-value cache beyond what the backward keeps anyway."""
     unknown: tuple[Unknown, ...]
@@ -89,7 +93,7 @@ def setup(plan: Plan, arch: ArchSpec, stack: Stack) -> Setup:
     """Resolve a run. What does not depend on the batch is kept: many batches of one run are cheap."""
     accumulates = (plan.batch.gradient_accumulation_steps or 1) > 1
     parts = (plan.adapter, arch, stack)
-    key = (*map(id, parts), accumulates, *_fields(plan))
+    key = (*map(id, parts), accumulates, plan.data.packing or _padded(plan, stack), *_fields(plan))
     found = _kept.get(key)
     if found is None:
         if len(_kept) >= _MOST:
@@ -104,7 +108,7 @@ def setup(plan: Plan, arch: ArchSpec, stack: Stack) -> Setup:
         assumptions.append(f"one GPU: the config names {strategy} but not how many (--gpus says it)")
     run = found[0]
     return run._replace(
-        plan=plan, rows=rows, length=length,
+        plan=plan, rows=rows, length=length, positions=rows * length if _flat(plan, stack) else length,
         unknown=(*run.unknown, *unknown), assumptions=(*run.assumptions, *assumptions),
     )  # fmt: skip
 
@@ -117,7 +121,7 @@ def _fields(plan: Plan) -> tuple[Any, ...]:
         quantization.bits, quantization.method, quantization.load_in_4bit, quantization.load_in_8bit,
         quantization.double_quant, plan.optimizer.name, precision.bf16, precision.fp16,
         precision.gradient_checkpointing, precision.checkpointing_kind, precision.activation_offloading,
-        precision.fused_loss, distributed.strategy, distributed.devices, plan.data.packing,
+        precision.fused_loss, distributed.strategy, distributed.devices, plan.data.packing, plan.data.packing_strategy,
     )  # fmt: skip
 
 
@@ -208,13 +212,17 @@ def _frame(plan: Plan, arch: ArchSpec, stack: Stack, *, accumulates: bool) -> Se
             arch, storage, weight_bytes, norm, end, linear_experts=linear_experts,
             unties=stack.unties, head=stack.quantizes_head,
         ), made, numerics, layers, ending, loss, pieces,
-        optimizer, full, trained, adapter_bytes, weight_bytes, 0, 0, bool(checkpointing),
+        optimizer, full, trained, adapter_bytes, weight_bytes, 0, 0, 0, bool(checkpointing),
         stack.offloads or plan.precision.checkpointing_kind in ("unsloth", "offload", "offload_disk")
         or bool(plan.precision.activation_offloading),
-        accumulates, cache, tuple(unknown), tuple(assumptions),
+        accumulates, _MASK.get(attention, 0), cache, tuple(unknown), tuple(assumptions),
     )  # fmt: skip
 
 
+_MASK = {"masked": 1, "efficient": 2}
+_UNMASKED = ("litgpt", "torchtune", "unsloth")  # their own attention is causal and knows no padding
+# axolotl 0.19 core/builders/causal.py: to a multiple of 64; llamafactory 0.9.5 train/sft/workflow.py: of 8.
+_ROUNDS_UP = ("axolotl", "LLaMA-Factory")
 _OWN_CLASSES = ("litgpt", "torchtune")  # stacks whose models are not transformers'
 # transformers 5.23 integrations/bitsandbytes.py replaces `nn.Linear` itself, not classes made from it.
 _OWN_LINEAR = frozenset(("falcon",))
@@ -337,7 +345,27 @@ def _attention(plan: Plan, arch: ArchSpec, stack: Stack) -> tuple[str, bool]:
         return "flash", False
     if arch.model_type == "falcon" and arch.num_kv_heads == 1 and stack.name not in _OWN_CLASSES:
         return "plain", False  # transformers 5.23 modeling_falcon.py: one key head, a mask, and no enable_gqa
-    return ("sdpa", False) if plan.data.packing else ("efficient", True)
+    if not _masked(plan, stack):
+        return "sdpa", False
+    return ("masked" if stack.boolean_mask else "efficient"), True
+
+
+def _masked(plan: Plan, stack: Stack) -> bool:
+    """Whether transformers makes a mask of all pairs: for padding, and for sequences that share a row."""
+    if stack.name in _UNMASKED:
+        return False
+    return _flat(plan, stack) if plan.data.packing else _padded(plan, stack)
+
+
+def _padded(plan: Plan, stack: Stack) -> bool:
+    """A batch of one sequence has no padding, unless its length is rounded up."""
+    rows = (plan.batch.micro_batch_size or 1) * (2 if family(plan) == "preference" else 1)
+    return rows > 1 or stack.name in _ROUNDS_UP
+
+
+def _flat(plan: Plan, stack: Stack) -> bool:
+    """Whether packed rows reach the model as one."""
+    return bool(stack.packs_flat and plan.data.packing and plan.data.packing_strategy != "wrapped")
 
 
 def _block_weights(item: blocks.Block, dtype: int) -> tuple[int, int]:

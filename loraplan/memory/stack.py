@@ -30,6 +30,10 @@ class Stack(NamedTuple):
     """Model types whose attention expands keys and values to all heads before a flash kernel; `*` is all."""
     attention: str = "sdpa"
     """Where the config does not say (transformers since 4.36: sdpa, before: eager)."""
+    packs_flat: bool = False
+    """Packed sequences of all rows reach the model as one row; sdpa gets a mask over all its pairs."""
+    boolean_mask: bool = True
+    """sdpa's mask is boolean, so that each layer makes an addend of it (transformers since 4.53: masking_utils.py)."""
     cache: bool = True
     """Training without checkpointing fills a key-value cache (`use_cache`)."""
     fused_norm: bool = False
@@ -92,9 +96,11 @@ _TRL = _TRANSFORMERS._replace(
     upcast="",
     loss="tiled",
     checkpointing=True,
+    packs_flat=True,
     dtype="float32",
     sources=(
         _PEFT, _NO_CACHE, _ADAM,
+        ("packs_flat", "trl 1.16.0 trainer/sft_trainer.py `padding_free`; transformers 5.23 masking_utils.py"),
         ("adapter_quantized", "trl 1.16.0 trainer/sft_trainer.py: adapters of a quantized model are cast to bf16"),
         ("loss", "trl 1.16.0 trainer/utils.py `ChunkedLogProbFunction`: tiles of 4096 × 32768 logits"),
         ("checkpointing", "trl 1.16.0 trainer/base_config.py `gradient_checkpointing=True`"),
@@ -150,6 +156,7 @@ STACKS: dict[str, Stack] = {
     ),
     "oumi": _TRL._replace(
         name="oumi",
+        packs_flat=False,
         upcast="all",
         checkpointing=False,
         dtype="auto",
@@ -307,6 +314,8 @@ def _trl_of(found: Stack, trl: tuple[int, ...] | None, transformers: tuple[int, 
         trl = (0, 20)
     if trl is None or trl >= (1, 15):
         return found
+    if trl < (0, 18) or (transformers is not None and transformers < (4, 53)):
+        found = found._replace(packs_flat=False)
     if trl >= (1, 7):
         return found._replace(loss="chunked", chunk=256)
     found = found._replace(loss="pad", chunk=0)
@@ -327,6 +336,8 @@ def _of_transformers(found: Stack, release: tuple[int, ...]) -> Stack:
         )
     if release < (4, 54):
         found = found._replace(fused_adam=False)
+    if release < (4, 53):
+        found = found._replace(boolean_mask=False)
     if release < (4, 36):
         found = found._replace(attention="eager")
     if release < (4, 48):

@@ -65,6 +65,8 @@ class Profile(NamedTuple):
     """The same of the backward: saved tensors, gradients, workspace."""
     names: tuple[str, ...]
     """The operation of each instant of `backward`."""
+    apart: tuple[Size, Size] = (NOTHING, NOTHING)
+    """The instants (forward, backward) of an operation that was asked for by name; the others are without it."""
 
     def peak(self, instants: tuple[Size, ...], tokens: int, positions: int) -> float:
         """The largest of some instants."""
@@ -84,6 +86,7 @@ class Tape:
         self.needs_gradient: list[bool] = [True]
         self.operations: list[Operation] = []
         self.held: list[int] = []
+        self.until: dict[int, tuple[int, ...]] = {}
 
     def op(
         self,
@@ -138,15 +141,22 @@ class Tape:
         """Keep a tensor alive to the end of the forward: a local variable of the caller names it."""
         self.held.append(tensor)
 
-    def profile(self, *, output_kept: bool = False, owns_input: bool = False) -> Profile:
+    def hold_here(self, *tensors: int) -> None:
+        """Keep tensors alive to the end of the last operation's forward: a caller names them until then."""
+        self.until[len(self.operations) - 1] = tensors
+
+    def profile(self, *, output_kept: bool = False, owns_input: bool = False, apart: str = "") -> Profile:
         """Evaluate liveness. `output_kept`: recomputation holds the block's output through its backward.
 
         `owns_input`: the input counts for as long as it is needed; otherwise it is its owner's (a checkpoint).
+        `apart`: the name of an operation whose workspace is no multiple of the tokens.
         """
         last: dict[int, int] = {}
         saved: dict[int, int] = {}
         for number, operation in enumerate(self.operations):
             for item in (*operation.inputs, *operation.outputs):
+                last[item] = number
+            for item in self.until.get(number, ()):
                 last[item] = number
             for item in operation.saves:
                 saved[item] = saved.get(item, 0) + 1
@@ -162,7 +172,14 @@ class Tape:
         if output_kept:  # the block is run again while the gradient of its output waits
             backward += tuple(instant.plus(self.sizes[final]) for instant in forward)
             names += tuple(f"{operation.name}, recomputed" for operation in self.operations)
-        return Profile(kept, _largest(forward)[0], _largest(transient)[0], *_largest(backward, names))
+        alone = (NOTHING, NOTHING)
+        if apart:
+            ahead = [operation.name for operation in self.operations].index(apart)
+            back = names.index(apart)
+            alone = forward[ahead], backward[back]
+            forward, transient = (item[:ahead] + item[ahead + 1 :] for item in (forward, transient))
+            backward, names = backward[:back] + backward[back + 1 :], names[:back] + names[back + 1 :]
+        return Profile(kept, _largest(forward)[0], _largest(transient)[0], *_largest(backward, names), alone)
 
     def _forward(self, last: dict[int, int], saved: frozenset[int], *, owns_input: bool) -> tuple[Size, ...]:
         alive, instants = self.sizes[0] if owns_input else NOTHING, []
@@ -172,7 +189,7 @@ class Tape:
                 alive = alive.plus(self.sizes[item])
             inside = operation.forward.plus(operation.graph) if saved else operation.forward
             instants.append(alive.plus(inside))
-            for item in {*operation.inputs, *operation.outputs}:
+            for item in {*operation.inputs, *operation.outputs, *self.until.get(number, ())}:
                 if last[item] == number and item not in saved and (item or owns_input):
                     alive = alive.plus(self.sizes[item].times(-1))
         return tuple(instants)

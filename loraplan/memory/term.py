@@ -56,6 +56,8 @@ class Estimate(NamedTuple):
     phases: tuple[Phase, ...]
     allocated: Range
     """`torch.cuda.max_memory_allocated`."""
+    needed: Range
+    """The least that the process must be able to reserve: tensors, and the rests of segments that hold one."""
     reserved: Range
     """`torch.cuda.max_memory_reserved`: with what the caching allocator holds besides."""
     device: Range

@@ -159,6 +159,32 @@ class TestWorkedOut:
         plain = estimate(plan(), self.arch)
         assert found.allocated.high / found.allocated.expected > plain.allocated.high / plain.allocated.expected
 
+    @pytest.mark.parametrize(("stack", "loss", "bytes_each"), [("trl", "tiled", 6), ("axolotl", "linear", 2)])
+    def test_a_loss_in_pieces_sums_the_gradient_of_a_trained_head(self, stack, loss, bytes_each):
+        facts = stack_for(stack, loss=loss, dtype="bfloat16")
+        full, lora = (
+            of(estimate(plan(adapter__method=method), self.arch, stack=facts), "loss", "logits and loss")
+            for method in ("none", "lora")
+        )
+        assert full - lora == pytest.approx(bytes_each * 128256 * 4096, rel=0.03)  # the norm's backward may be larger
+
+    def test_the_gradient_of_tied_embeddings_waits_for_its_other_half(self):
+        arch = resolve("meta-llama/Llama-3.2-1B", base_dir=".", online=False, problems=[])
+        run = plan(adapter__method="none", precision__bf16=False, batch__micro_batch_size=1)
+        whole, pieces = (estimate(run, arch, stack=stack_for("transformers", loss=loss)) for loss in ("pad", "tiled"))
+        size = 128256 * 2048 * 2
+        assert of(whole, "backward", "gradients of tied embeddings") == 2 * size
+        assert of(pieces, "backward", "gradients of tied embeddings") == size
+
+    def test_autocast_keeps_a_copy_of_each_weight_once(self):
+        arch = resolve("Qwen/Qwen2.5-7B", base_dir=".", online=False, problems=[])
+        run = plan(adapter__method="none", model__dtype="float32")
+        ends = 2 * 152064 * 3584
+        kept = estimate(run, arch, stack=stack_for("transformers"))
+        assert of(kept, "forward", "autocast copies") == 2 * (arch.parameters - ends)
+        saved = estimate(with_checkpointing(run, "off"), arch, stack=stack_for("transformers"))
+        assert of(saved, "forward", "autocast copies") == 0  # they are among what the blocks save
+
     def test_the_public_call(self):
         assert loraplan.estimate(plan(), self.arch).peak.bytes == estimate(plan(), self.arch).peak.bytes
 
@@ -182,6 +208,34 @@ class TestVerdict:
         assert words == sorted(words)
         assert words[0] == 0
         assert words[-1] == 2
+
+
+class TestAllocator:
+    arch = ARCHS["meta-llama/Llama-3.1-8B"]
+
+    def test_states_among_activations_need_more_of_the_card_than_adapters(self):
+        """What full fine-tuning keeps in the segments of its activations cannot be given back."""
+        run = plan(adapter__method="none", precision__bf16=False, data__max_length=4096, batch__micro_batch_size=16)
+        full, lora = estimate(run, self.arch), estimate(replace(run, adapter=plan().adapter), self.arch)
+        assert full.peak.name == "loss"
+        shares = [found.needed.expected / found.allocated.expected for found in (full, lora)]
+        assert shares[0] > 1.09 > shares[1]
+
+    def test_lengths_that_vary_stay_cached(self):
+        packed, padded = (estimate(plan(data__packing=item), self.arch) for item in (True, False))
+        extra = [found.reserved.expected - found.allocated.expected for found in (packed, padded)]
+        assert extra[1] > 1.5 * extra[0]
+
+    @given(ANY, STACK, st.integers(1, 16), st.booleans(), st.booleans(), st.sampled_from(["t4", "a100-80gb"]))
+    @settings(max_examples=60, deadline=None)
+    def test_the_card_is_the_limit_of_what_is_reserved(self, name, stack, batch, full, packing, gpu):
+        run = plan(batch__micro_batch_size=batch, adapter__method="none" if full else "lora", data__packing=packing)
+        found = estimate(run, ARCHS[name], find(gpu), stack=stack_for(stack))
+        needed, reserved = found.needed, found.reserved
+        assert found.allocated.low <= needed.low <= needed.expected <= needed.high
+        assert reserved.low <= reserved.expected <= reserved.high
+        if fit(found, find(gpu)).word != "does not fit":
+            assert reserved.high <= find(gpu).usable_bytes
 
 
 class TestOptions:

@@ -145,3 +145,23 @@ class TestTape:
         tape.op("loss", (logits,), Size(), saves=(logits,), reuses=True)
         profile = tape.profile()
         assert profile.peak(profile.backward, 1, 1) == 101
+
+
+def test_a_layers_input_lives_to_its_end_under_autocast():
+    """PEFT casts the input to fp32 and autocast casts it back: caller and layer hold both until the sum is made."""
+    shape = llama(16, "d")
+    plain, cast = (worst(shape, Numerics(autocast=autocast)) for autocast in (False, True))
+    forward = block.profile(shape, Numerics(autocast=True), recomputed=False)
+    assert forward.peak(forward.transient, 1, LENGTH) >= 14336 * (2 + 4 + 2)
+    assert cast > plain - 14336 * 4
+
+
+def test_an_operation_apart_is_in_no_other_instant():
+    tape = Tape(Size(2))
+    x = tape.op("norm", (0,), Size(2), saves=(0,))
+    tape.op("loss", (x,), Size(4), saves=(x,), forward=Size(100), backward=Size(200))
+    together, apart = tape.profile(owns_input=True), tape.profile(owns_input=True, apart="loss")
+    assert together.peak(together.forward, 1, 1) == apart.apart[0].at(1, 1) > 100
+    assert together.peak(together.backward, 1, 1) == apart.apart[1].at(1, 1) > 200
+    assert apart.peak(apart.forward, 1, 1) < 100
+    assert apart.peak(apart.backward, 1, 1) < 200

@@ -37,7 +37,7 @@ def closed_form(config: dict[str, Any], setting: Setting) -> Estimate:
             "precision.bf16": setting.autocast,
             "precision.gradient_checkpointing": setting.checkpointing != "off",
             "precision.use_reentrant": setting.checkpointing == "reentrant",
-            "adapter.method": "lora",
+            "adapter.method": "lora" if setting.rank else "full",
             "adapter.r": setting.rank,
             "adapter.alpha": setting.alpha,
             "adapter.dropout": setting.dropout,

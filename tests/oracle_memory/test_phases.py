@@ -86,3 +86,43 @@ def test_every_phase_agrees(family: str) -> None:
             if abs(size - true) > bound(family, setting, phase, TOLERANCE) * true:
                 wrong.append(f"{name(setting)}, {phase}: {size / true - 1:+.2%} of {true / 2**30:.3f} GiB")
     assert not wrong, "\n".join(wrong)
+
+
+def shallow(name: str, layers: int) -> dict[str, Any]:
+    """A catalogued model's config with its first layers; positions as they are unscaled, which no size depends on."""
+    config = dict(next(row.config for row in all_rows() if row.name == name))
+    config = {key: value for key, value in config.items() if not key.startswith("rope_")}
+    if "layer_types" in config:
+        config["layer_types"] = config["layer_types"][:layers]
+    return config | {"num_hidden_layers": layers}
+
+
+@pytest.mark.parametrize(
+    "model", ["meta-llama/Llama-3.2-1B", "Qwen/Qwen2.5-7B", "google/gemma-2b"], ids=["tied", "untied", "gemma"]
+)
+def test_full_fine_tuning(model: str) -> None:
+    """Two instants compete for the backward's peak, so that a shallow model does not tell of a deep one."""
+    pytest.importorskip("trl")
+    from loraplan.trace.model import config_of
+    from loraplan.trace.step import trace
+
+    config = shallow(model, 6)
+    wrong = []
+    numerics = (("bfloat16", False), ("bfloat16", True), ("float32", True))
+    for (base, autocast), checkpointing, loss in product(numerics, ("off", "reentrant"), ("unfused", "chunked")):
+        setting = Setting(
+            batch=2,
+            sequence=2048,
+            rank=0,
+            base=base,  # type: ignore[arg-type]
+            autocast=autocast,
+            checkpointing=checkpointing,  # type: ignore[arg-type]
+            loss=loss,  # type: ignore[arg-type]
+            cache=False,
+        )
+        traced = trace(config_of(config), setting)
+        for phase, size in phases(closed_form(config, setting)).items():
+            true = traced.phases[phase].size
+            if abs(size - true) > TOLERANCE * true:
+                wrong.append(f"{base} {autocast} {checkpointing} {loss}, {phase}: {size / true - 1:+.2%} of {true}")
+    assert not wrong, "\n".join(wrong)

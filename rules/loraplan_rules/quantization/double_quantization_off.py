@@ -12,6 +12,7 @@ of 0.37 bits a parameter is about 0.3 GiB for a 7B model, with no loss that QLoR
 model_name_or_path: meta-llama/Llama-3.1-8B
 dataset_name: tatsu-lab/alpaca
 dtype: bfloat16
+attn_implementation: flash_attention_2
 use_peft: true
 lora_r: 16
 lora_alpha: 32
@@ -36,6 +37,7 @@ output_dir: out
 model_name_or_path: meta-llama/Llama-3.1-8B
 dataset_name: tatsu-lab/alpaca
 dtype: bfloat16
+attn_implementation: flash_attention_2
 use_peft: true
 lora_r: 16
 lora_alpha: 32

@@ -27,6 +27,7 @@ _METHODS = (
     ("dpo", "dpo"), ("rso", "dpo"), ("ipo", "ipo"), ("simpo", "simpo"), ("grpo", "grpo"), ("ppo", "ppo"),
     ("forwardkl", "kd"), ("reversekl", "kd"),
 )  # fmt: skip
+_NO_TRAINING = frozenset(("max_new_tokens", "prompt", "tasks", "quantizer"))
 _TARGETS = {"q_proj": "q_proj", "k_proj": "k_proj", "v_proj": "v_proj", "output_proj": "o_proj"}
 _MLP = ("gate_proj", "up_proj", "down_proj")
 
@@ -36,6 +37,8 @@ def detect(root: Node, document: Document) -> str | None:
     model = root.get("model") if isinstance(root, Mapping) else None
     if not isinstance(root, Mapping) or not isinstance(model, Mapping) or "_component_" not in model:
         return None
+    if "optimizer" not in root and not _NO_TRAINING.isdisjoint(root.keys()):
+        return None  # generation, evaluation and quantization recipes
     return "model._component_"
 
 

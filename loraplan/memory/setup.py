@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -123,6 +124,8 @@ def _fields(plan: Plan) -> tuple[Any, ...]:
 
 def _frame(plan: Plan, arch: ArchSpec, stack: Stack, *, accumulates: bool) -> Setup:
     """Everything but the batch."""
+    if stack.host_experts:
+        arch = _without_experts(arch)
     assumptions: list[str] = []
     unknown: list[Unknown] = _measured_apart(stack, plan)
     full = plan.adapter.method in ("none", "full")
@@ -246,9 +249,18 @@ def _shape(adapter: Adapter, arch: ArchSpec, how: tuple[Storage, bool, str, bool
     return found[0]
 
 
+def _without_experts(arch: ArchSpec) -> ArchSpec:
+    """What stays on the GPU where the experts of a mixture do not."""
+    modules = tuple(module for module in arch.modules if module.part != "expert")
+    gone = sum(module.elements * module.copies for module in arch.modules if module.part == "expert")
+    return replace(arch, modules=modules, parameters=arch.parameters - gone)
+
+
 def _measured_apart(stack: Stack, plan: Plan) -> list[Unknown]:
     """Where measured runs of a stack show more than its operations explain."""
     quantized = (plan.quantization.bits or 16) < 16 or plan.quantization.load_in_4bit
+    if stack.host_experts:
+        return [Unknown("what KTransformers holds on the GPU besides", "the experts are left out", 0.1, 0.5)]
     if stack.name == "litgpt" and quantized:
         return [Unknown("what litgpt's 4-bit layers hold besides", "measured runs are up to half above", 0, 0.5)]
     if stack.name == "litgpt" and (plan.distributed.devices or 1) > 1:
@@ -318,7 +330,7 @@ def _batch(plan: Plan, arch: ArchSpec, assumptions: list[str], unknown: list[Unk
     if (plan.distributed.tensor_parallel or 1) > 1:
         unknown.append(Unknown("activations under tensor parallelism", "those of a whole block were taken", 0.3, 0.05))
     match family(plan):
-        case "preference":
+        case "preference" if plan.method != "kto":  # its second sequence has no gradients (trl 1.16.0 KTOTrainer)
             rows *= 2
             assumptions.append("each example is two sequences, the chosen and the rejected one")
         case "rl":

@@ -52,6 +52,8 @@ class Stack(NamedTuple):
     """Checkpointing is the reentrant one where the config does not say."""
     linear_experts: bool = False
     """Experts are linear layers that run one after another (most models before transformers 5)."""
+    host_experts: bool = False
+    """Experts are kept and computed in host memory (KTransformers)."""
     fused_adam: bool = False
     """AdamW is torch's fused one where the config leaves it open."""
     checkpointing: bool = False
@@ -298,7 +300,7 @@ def with_facts(stack: Stack, facts: dict[str, str]) -> Stack:
 def stack_of(reading: Reading, versions: dict[str, str]) -> Stack:
     """The stack of a config that was read, at the versions known for it."""
     own = {reading.framework: reading.version} if reading.version else {}
-    return stack_for(reading.framework, {**versions, **own})
+    return stack_for(reading.framework, {**versions, **own}, host_experts=bool(reading.facts.get("host_experts")))
 
 
 def _trl_of(found: Stack, trl: tuple[int, ...] | None, transformers: tuple[int, ...] | None) -> Stack:

@@ -175,3 +175,10 @@ def test_a_rate_that_is_no_number_has_no_default():
     reading = read_one("torchtune", text)
     assert reading.plan.optimizer.learning_rate is None
     assert [(issue.kind, issue.field) for issue in reading.value_issues] == [("wrong-type", "optimizer.learning_rate")]
+
+
+@pytest.mark.parametrize("lines", ["prompt:\n  user: Hello\nmax_new_tokens: 20\n", "tasks: [truthfulqa_mc2]\n"])
+def test_recipes_that_do_not_train_are_none(lines):
+    text = "model:\n  _component_: torchtune.models.llama3.llama3_8b\ncheckpointer:\n  checkpoint_dir: /m\n" + lines
+    assert not recognised("torchtune", text)
+    assert recognised("torchtune", text + "optimizer:\n  _component_: torch.optim.AdamW\n")

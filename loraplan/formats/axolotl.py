@@ -188,7 +188,7 @@ def _quantization(draft: Draft) -> None:
         draft.default("quantization.double_quant", True, source, "bnb_config_kwargs.bnb_4bit_use_double_quant")
         draft.default("quantization.quant_storage", "bfloat16", source, "bnb_config_kwargs.bnb_4bit_quant_storage")
         if "quantization.compute_dtype" not in draft.values:
-            kind = training_arguments.compute_dtype(draft)
+            kind = _dtype(draft)
             draft.derive(
                 "quantization.compute_dtype", kind, ("precision.bf16", "precision.fp16"), "axolotl's torch dtype"
             )
@@ -197,10 +197,16 @@ def _quantization(draft: Draft) -> None:
     # The loader quantizes to 4 bits for `adapter: qlora` alone; beside `adapter: lora` the switch does nothing.
     draft.facts["load_in_4bit_ignored"] = bool(four) and str(draft.raw("adapter")).lower() == "lora"
     if "model.dtype" not in draft.values:
-        kind = training_arguments.compute_dtype(draft)
+        kind = _dtype(draft)
         if eight and kind == "float32":
             kind = "float16"  # utils/config/__init__.py resolve_dtype
         draft.derive("model.dtype", kind, ("precision.bf16", "precision.fp16"), "axolotl loads the base model in it")
+
+
+def _dtype(draft: Draft) -> str:
+    """What the base is loaded in: `float16` asks for that without mixed precision (resolve_dtype)."""
+    kind = training_arguments.compute_dtype(draft)
+    return "float16" if kind == "float32" and draft.raw("float16") is True else kind
 
 
 def _schedule(draft: Draft) -> None:

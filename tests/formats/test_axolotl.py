@@ -114,6 +114,7 @@ def test_no_adapter_is_full_fine_tuning() -> None:
         ("bf16: false\nfp16: true\n", False, True, "float16"),
         ("fp16: true\n", False, True, "float16"),
         ("bf16: false\n", False, None, "float32"),
+        ("bf16: false\nfp16: false\nfloat16: true\n", False, False, "float16"),
         ("bfloat16: true\n", True, None, "bfloat16"),
     ],
 )

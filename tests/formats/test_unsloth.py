@@ -72,3 +72,9 @@ def test_a_near_miss_is_an_unknown_key():
 )
 def test_other_files_are_left_alone(text):
     assert not recognised("unsloth", text)
+
+
+def test_unsloths_checkpointing_tells_a_file_without_targets():
+    text = "lora:\n  lora_r: 16\ntraining:\n  learning_rate: 2e-4\n  gradient_checkpointing: {}\n"
+    assert recognised("unsloth", text.format('"unsloth"'))
+    assert not recognised("unsloth", text.format("true"))

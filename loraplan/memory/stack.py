@@ -300,7 +300,8 @@ def with_facts(stack: Stack, facts: dict[str, str]) -> Stack:
 def stack_of(reading: Reading, versions: dict[str, str]) -> Stack:
     """The stack of a config that was read, at the versions known for it."""
     own = {reading.framework: reading.version} if reading.version else {}
-    return stack_for(reading.framework, {**versions, **own}, host_experts=bool(reading.facts.get("host_experts")))
+    framework = reading.facts.get("stack", reading.framework)
+    return stack_for(framework, {**versions, **own}, host_experts=bool(reading.facts.get("host_experts")))
 
 
 def _trl_of(found: Stack, trl: tuple[int, ...] | None, transformers: tuple[int, ...] | None) -> Stack:

@@ -191,3 +191,12 @@ def test_eight_bits_without_bf16_load_in_fp16() -> None:
     text = "base_model: acme/P\nadapter: lora\nload_in_8bit: true\nbf16: false\ndatasets: [{path: a, type: alpaca}]\n"
     plan = read_one("axolotl", text).plan
     assert (plan.quantization.bits, plan.model.dtype) == (8, "float16")
+
+
+@pytest.mark.parametrize("key", ["activation_checkpointing", "fsdp_activation_checkpointing"])
+def test_fsdp_can_checkpoint_itself(key: str) -> None:
+    text = "base_model: acme/P\nadapter: lora\ndatasets: [{{path: a, type: alpaca}}]\nfsdp_config:\n  {}: {}\n"
+    reading = read_one("axolotl", text.format(key, "true"))
+    assert reading.plan.precision.gradient_checkpointing is True
+    assert at(reading, "precision.gradient_checkpointing") == (5, len(key) + 5)
+    assert read_one("axolotl", text.format(key, "false")).plan.precision.gradient_checkpointing is False

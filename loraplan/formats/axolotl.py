@@ -34,6 +34,7 @@ _FUSED = {
     "liger_cross_entropy": "liger",
     "unsloth_cross_entropy_loss": "unsloth",
 }
+_CUT = ".CutCrossEntropyPlugin"
 _CONFIG = "axolotl/utils/schemas/config.py@0.19.0"
 _MODEL = "axolotl/loaders/model.py@0.19.0"
 _WARMUP = "axolotl/core/builders/base.py@0.19.0: min(int(0.03 * steps), 100), so capped at 100 steps"
@@ -160,6 +161,11 @@ def _precision(draft: Draft) -> None:
         if draft.raw(key) is True:
             draft.set("precision.fused_loss", name, key)
             break
+    else:
+        plugins = draft.raw("plugins")
+        listed = isinstance(plugins, list) and any(str(name).endswith(_CUT) for name in plugins)
+        if listed and draft.raw("cut_cross_entropy") is not False:  # integrations/cut_cross_entropy/args.py: on
+            draft.set("precision.fused_loss", "cut_cross_entropy", "plugins")
 
 
 def _checkpointing(draft: Draft) -> None:
@@ -194,6 +200,7 @@ def _quantization(draft: Draft) -> None:
             )
     elif eight and not four:
         training_arguments.quantized(draft)
+    draft.facts["quantizes_experts"] = draft.raw("quantize_moe_experts") is True
     # The loader quantizes to 4 bits for `adapter: qlora` alone; beside `adapter: lora` the switch does nothing.
     draft.facts["load_in_4bit_ignored"] = bool(four) and str(draft.raw("adapter")).lower() == "lora"
     if "model.dtype" not in draft.values:

@@ -208,7 +208,7 @@ def _frame(plan: Plan, arch: ArchSpec, stack: Stack, *, accumulates: bool) -> Se
         unknown.append(Unknown("activations of the vision tower", "they depend on the images", 0, 0.15))
     return Setup(
         plan, arch, stack, storage, weights(
-            arch, storage, weight_bytes, norm, end, linear_experts=linear_experts,
+            arch, storage, weight_bytes, norm, end, linear_experts=linear_experts or stack.quantizes_experts,
             unties=stack.unties, head=stack.quantizes_head,
         ), made, numerics, layers, ending, loss, pieces,
         optimizer, full, trained, adapter_bytes, weight_bytes, 0, 0, bool(checkpointing),

@@ -52,6 +52,8 @@ class Stack(NamedTuple):
     """Checkpointing is the reentrant one where the config does not say."""
     linear_experts: bool = False
     """Experts are linear layers that run one after another (most models before transformers 5)."""
+    quantizes_experts: bool = False
+    """Fused experts are quantized too (axolotl's `quantize_moe_experts`)."""
     host_experts: bool = False
     """Experts are kept and computed in host memory (KTransformers)."""
     fused_adam: bool = False
@@ -300,8 +302,8 @@ def with_facts(stack: Stack, facts: dict[str, str]) -> Stack:
 def stack_of(reading: Reading, versions: dict[str, str]) -> Stack:
     """The stack of a config that was read, at the versions known for it."""
     own = {reading.framework: reading.version} if reading.version else {}
-    framework = reading.facts.get("stack", reading.framework)
-    return stack_for(framework, {**versions, **own}, host_experts=bool(reading.facts.get("host_experts")))
+    facts = {name: True for name in ("host_experts", "quantizes_experts") if reading.facts.get(name)}
+    return stack_for(reading.facts.get("stack", reading.framework), {**versions, **own}, **facts)
 
 
 def _trl_of(found: Stack, trl: tuple[int, ...] | None, transformers: tuple[int, ...] | None) -> Stack:

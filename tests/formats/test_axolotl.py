@@ -200,3 +200,26 @@ def test_fsdp_can_checkpoint_itself(key: str) -> None:
     assert reading.plan.precision.gradient_checkpointing is True
     assert at(reading, "precision.gradient_checkpointing") == (5, len(key) + 5)
     assert read_one("axolotl", text.format(key, "false")).plan.precision.gradient_checkpointing is False
+
+
+@pytest.mark.parametrize(
+    ("lines", "loss"),
+    [
+        ("", "cut_cross_entropy"),
+        ("cut_cross_entropy: true\n", "cut_cross_entropy"),
+        ("cut_cross_entropy: false\n", None),
+        ("liger_fused_linear_cross_entropy: true\ncut_cross_entropy: false\n", "liger"),
+    ],
+)
+def test_the_plugin_turns_cut_cross_entropy_on(lines: str, loss: str | None) -> None:
+    text = (
+        "base_model: acme/P\nadapter: lora\ndatasets: [{path: a, type: alpaca}]\n"
+        f"plugins:\n  - axolotl.integrations.cut_cross_entropy.CutCrossEntropyPlugin\n{lines}"
+    )
+    assert read_one("axolotl", text).plan.precision.fused_loss == loss
+
+
+def test_quantized_experts() -> None:
+    text = "base_model: acme/P\nadapter: qlora\nload_in_4bit: true\ndatasets: [{path: a, type: alpaca}]\n"
+    assert read_one("axolotl", text + "quantize_moe_experts: true\n").facts["quantizes_experts"] is True
+    assert read_one("axolotl", text).facts["quantizes_experts"] is False

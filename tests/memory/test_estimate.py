@@ -270,6 +270,12 @@ class TestSaid:
         assert "evaluation" not in [phase.name for phase in estimate(run, self.arch).phases]
         assert "evaluation" in [phase.name for phase in estimate(plan(run__eval_steps=500), self.arch).phases]
 
+    def test_experts_are_quantized_where_the_framework_does_so(self):
+        arch, run = ARCHS["mistralai/Mixtral-8x7B-v0.1"], replace(plan(), quantization=INT8)
+        plain, small = (estimate(run, arch, stack=stack_for("axolotl", quantizes_experts=on)) for on in (False, True))
+        saved = of(plain, "optimizer", "base weights") - of(small, "optimizer", "base weights")
+        assert saved == 32 * 8 * 3 * 4096 * 14336  # two bytes an element become one
+
     def test_experts_in_host_memory_take_none_of_the_gpu(self):
         arch = ARCHS["mistralai/Mixtral-8x7B-v0.1"]
         whole, rest = (estimate(plan(), arch, stack=stack_for("llamafactory", host_experts=on)) for on in (False, True))

@@ -208,7 +208,9 @@ def _frame(plan: Plan, arch: ArchSpec, stack: Stack, *, accumulates: bool) -> Se
         unknown.append(Unknown("activations of the vision tower", "they depend on the images", 0, 0.15))
     return Setup(
         plan, arch, stack, storage, weights(
-            arch, storage, weight_bytes, norm, end, linear_experts=linear_experts or stack.quantizes_experts,
+            arch, storage, weight_bytes, norm, end,
+            # NVFP4 checkpoints (modelopt) hold the experts in 4 bits too
+            linear_experts=linear_experts or stack.quantizes_experts or arch.prequantized == "nvfp4",
             unties=stack.unties, head=stack.quantizes_head,
         ), made, numerics, layers, ending, loss, pieces,
         optimizer, full, trained, adapter_bytes, weight_bytes, 0, 0, bool(checkpointing),

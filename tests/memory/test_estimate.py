@@ -276,6 +276,12 @@ class TestSaid:
         saved = of(plain, "optimizer", "base weights") - of(small, "optimizer", "base weights")
         assert saved == 32 * 8 * 3 * 4096 * 14336  # two bytes an element become one
 
+    def test_nvfp4_checkpoints_hold_their_experts_in_four_bits(self):
+        arch = ARCHS["mistralai/Mixtral-8x7B-v0.1"]
+        plain = of(estimate(plan(), arch), "optimizer", "base weights")
+        small = of(estimate(plan(), replace(arch, prequantized="nvfp4")), "optimizer", "base weights")
+        assert small < plain / 3
+
     def test_experts_in_host_memory_take_none_of_the_gpu(self):
         arch = ARCHS["mistralai/Mixtral-8x7B-v0.1"]
         whole, rest = (estimate(plan(), arch, stack=stack_for("llamafactory", host_experts=on)) for on in (False, True))

@@ -31,6 +31,7 @@ def detect(root: Node, document: Document) -> str | None:
     own = {"use_loftq", "vision_all_linear"} | {f"finetune_{part}_layers" for part in ("vision", "language")}
     checkpointing = training.get("gradient_checkpointing")
     named = isinstance(checkpointing, Scalar) and checkpointing.text.strip().lower() == "unsloth"
+    named &= "train_on_completions" in training  # a script's own file can ask for Unsloth's checkpointing as well
     if own & set(lora.keys()) or "training_type" in training or named:
         return "lora.lora_r + training"
     return None

@@ -74,7 +74,9 @@ def test_other_files_are_left_alone(text):
     assert not recognised("unsloth", text)
 
 
-def test_unsloths_checkpointing_tells_a_file_without_targets():
+def test_the_studios_training_section_tells_a_file_without_targets():
     text = "lora:\n  lora_r: 16\ntraining:\n  learning_rate: 2e-4\n  gradient_checkpointing: {}\n"
-    assert recognised("unsloth", text.format('"unsloth"'))
-    assert not recognised("unsloth", text.format("true"))
+    studio = text + "  train_on_completions: false\n"
+    assert recognised("unsloth", studio.format('"unsloth"'))
+    assert not recognised("unsloth", studio.format("true"))
+    assert not recognised("unsloth", text.format('"unsloth"'))

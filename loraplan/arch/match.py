@@ -107,7 +107,7 @@ def match(adapter: Adapter, arch: ArchSpec, *, peft: bool = True) -> Matched:
         found = _select(targets, adapter, arch)
         excluded = exclusion(adapter)
         kept, dropped = without(found.modules, excluded)
-        containers, _ = without(found.others, excluded)
+        containers, spared = without(found.others, excluded)
     except BadPattern as error:
         return Matched((), (), from_default, problem=f"invalid regular expression: {error}")
     hit_parameters, flat = _select_parameters(parameters, arch)
@@ -127,7 +127,7 @@ def match(adapter: Adapter, arch: ArchSpec, *, peft: bool = True) -> Matched:
         unmatched=missing,
         from_default=from_default,
         unsupported=tuple(unsupported) + flat,
-        excluded=tuple(m.name for m in dropped),
+        excluded=tuple(m.name for m in (*dropped, *spared)),
         ranks=changed.ranks if changed is not None else (),
         converted=bool(changed is not None and (changed.moved or isinstance(origin, str))),
     )

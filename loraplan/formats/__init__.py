@@ -162,6 +162,10 @@ def _looks_like(document: Document) -> str | None:
             return "a pre-commit config"
         if "export_dir" in keys:
             return "an export (merge) config"
+        if "infer_backend" in keys:
+            return "an inference config"
+        if "checkpointer" in keys and "optimizer" not in keys:
+            return "a config of a torchtune recipe that does not train"
         if "jobs" in keys and keys & {"on", "permissions"}:
             return "a GitHub workflow"
     return None

@@ -34,6 +34,7 @@ _FUSED = {
     "liger_cross_entropy": "liger",
     "unsloth_cross_entropy_loss": "unsloth",
 }
+_CUT = ".CutCrossEntropyPlugin"
 _CONFIG = "axolotl/utils/schemas/config.py@0.19.0"
 _MODEL = "axolotl/loaders/model.py@0.19.0"
 _WARMUP = "axolotl/core/builders/base.py@0.19.0: min(int(0.03 * steps), 100), so capped at 100 steps"
@@ -160,6 +161,11 @@ def _precision(draft: Draft) -> None:
         if draft.raw(key) is True:
             draft.set("precision.fused_loss", name, key)
             break
+    else:
+        plugins = draft.raw("plugins")
+        listed = isinstance(plugins, list) and any(str(name).endswith(_CUT) for name in plugins)
+        if listed and draft.raw("cut_cross_entropy") is not False:  # integrations/cut_cross_entropy/args.py: on
+            draft.set("precision.fused_loss", "cut_cross_entropy", "plugins")
 
 
 def _checkpointing(draft: Draft) -> None:
@@ -188,19 +194,26 @@ def _quantization(draft: Draft) -> None:
         draft.default("quantization.double_quant", True, source, "bnb_config_kwargs.bnb_4bit_use_double_quant")
         draft.default("quantization.quant_storage", "bfloat16", source, "bnb_config_kwargs.bnb_4bit_quant_storage")
         if "quantization.compute_dtype" not in draft.values:
-            kind = training_arguments.compute_dtype(draft)
+            kind = _dtype(draft)
             draft.derive(
                 "quantization.compute_dtype", kind, ("precision.bf16", "precision.fp16"), "axolotl's torch dtype"
             )
     elif eight and not four:
         training_arguments.quantized(draft)
+    draft.facts["quantizes_experts"] = draft.raw("quantize_moe_experts") is True
     # The loader quantizes to 4 bits for `adapter: qlora` alone; beside `adapter: lora` the switch does nothing.
     draft.facts["load_in_4bit_ignored"] = bool(four) and str(draft.raw("adapter")).lower() == "lora"
     if "model.dtype" not in draft.values:
-        kind = training_arguments.compute_dtype(draft)
+        kind = _dtype(draft)
         if eight and kind == "float32":
             kind = "float16"  # utils/config/__init__.py resolve_dtype
         draft.derive("model.dtype", kind, ("precision.bf16", "precision.fp16"), "axolotl loads the base model in it")
+
+
+def _dtype(draft: Draft) -> str:
+    """What the base is loaded in: `float16` asks for that without mixed precision (resolve_dtype)."""
+    kind = training_arguments.compute_dtype(draft)
+    return "float16" if kind == "float32" and draft.raw("float16") is True else kind
 
 
 def _schedule(draft: Draft) -> None:

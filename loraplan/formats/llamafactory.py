@@ -14,6 +14,7 @@ SIGNATURE = "`model_name_or_path` with `stage`, `finetuning_type` or `template`;
 
 _FLAT = ("stage", "finetuning_type", "template", "cutoff_len", "lora_rank")
 _V1 = frozenset("model_class dist_config kernel_config quant_config train_dataset sample_backend init_config".split())
+_TRAINING = ("learning_rate", "per_device_train_batch_size", "num_train_epochs", "max_steps", "bf16", "fp16")
 _OPEN_INSTRUCT = frozenset(("use_lora", "dataset_mixer_list", "with_tracking", "use_qlora"))
 
 
@@ -75,6 +76,7 @@ def _flat(root: Mapping, document: Document, signature: str, versions: Versions)
         packing = draft.values.get("method") == "pt"
         draft.default("data.packing", packing, "llamafactory/hparams/parser.py@0.9.5: on for stage pt alone", "packing")
     _no_training(draft)
+    draft.facts["host_experts"] = draft.raw("use_kt") is True
     # `all` leaves the vision tower out while it is frozen (0.9.5 model/model_utils/misc.py find_all_linear_modules).
     draft.facts["vision_frozen"] = draft.raw("freeze_vision_tower") is not False
     draft.check_keys(near_only="llamafactory" not in versions)
@@ -134,9 +136,11 @@ def _quantization(draft: Draft) -> None:
 
 
 def _no_training(draft: Draft) -> None:
-    """Whether the file only predicts, evaluates, exports or serves."""
+    """Whether the file only predicts, evaluates, exports, serves or tokenizes."""
     only = _true(draft, "do_predict", "do_eval") or bool(draft.raw("infer_backend"))
-    if draft.raw("export_dir") or (only and draft.raw("do_train") is not True):
+    # Written for `tokenized_path` to be filled (examples/README.md, Preprocess Dataset): nothing says how to train.
+    tokenizes = bool(draft.raw("tokenized_path")) and not any(map(draft.has, _TRAINING))
+    if draft.raw("export_dir") or (only and draft.raw("do_train") is not True) or tokenizes:
         draft.facts["no_training"] = True
 
 

@@ -22,6 +22,16 @@ _MARKS = frozenset(
 )
 _CAP = re.compile(r"#([0-9]{1,12})$")
 _METHODS = frozenset("dpo orpo simpo kto cpo rm ppo grpo gkd".split())
+_MEGATRON = {
+    "lr": "optimizer.learning_rate",
+    "lr_warmup_fraction": "schedule.warmup_ratio",
+    "lr_warmup_iters": "schedule.warmup_steps",
+    "micro_batch_size": "batch.micro_batch_size",
+    "global_batch_size": "batch.global_batch_size",
+    "tensor_model_parallel_size": "distributed.tensor_parallel",
+    "context_parallel_size": "distributed.context_parallel",
+}
+"""Of `megatron sft` what a plan has a field for (swift/megatron/arguments/megatron_args.py@4.6.0)."""
 _ARGUMENTS = "swift/trainers/arguments.py@4.6.0: __post_init__"
 
 
@@ -52,13 +62,35 @@ def read(root: Node, document: Document, signature: str, versions: Versions) -> 
     _data(draft)
     if document.syntax == "shell":
         shell_commands.launch(draft)
+    megatron = len([key for key in _MEGATRON if key in root]) >= 2
+    if megatron:
+        _megatron(draft, root)
     training_arguments.settle(draft)
     rate = 1e-5 if draft.values.get("adapter.method") == "none" else 1e-4
     draft.default("optimizer.learning_rate", rate, "swift/arguments/sft_args.py@4.6.0: _init_override", "learning_rate")
     draft.fill_defaults()
-    _accumulation(draft)
-    draft.check_keys(near_only=True)
+    if not megatron:
+        _accumulation(draft)
+        draft.check_keys(near_only=True)
     yield draft.finish()
+
+
+def _megatron(draft: Draft, root: Mapping) -> None:
+    """Megatron-SWIFT shares the keys for model, data and LoRA; those for training and the LoRA layers are its own."""
+    for key, field in _MEGATRON.items():
+        value = to_float(draft.raw(key))
+        if isinstance(value, int) or not key.endswith("size"):
+            draft.set(field, value, key)
+    if "recompute_granularity" in root:
+        on = str(draft.raw("recompute_granularity")).lower() != "none"
+        draft.set("precision.gradient_checkpointing", on, "recompute_granularity")
+    draft.facts |= {"own_lora": True, "stack": "megatron-swift"}
+    # Defaults of transformers do not hold for these.
+    draft.unreadable |= {
+        "schedule.name", "schedule.warmup_ratio", "schedule.warmup_steps", "batch.micro_batch_size",
+        "batch.eval_batch_size", "batch.gradient_accumulation_steps", "precision.gradient_checkpointing",
+        "optimizer.name", "optimizer.max_grad_norm",
+    }  # fmt: skip
 
 
 def _method(draft: Draft, root: Mapping) -> None:

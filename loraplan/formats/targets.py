@@ -40,7 +40,7 @@ _LISTS_ONLY = frozenset(("oumi", "ludwig", "unsloth", "open-instruct"))
 
 def made_by_peft(reading: Reading) -> bool:
     """Whether the adapter is PEFT's own, so that PEFT's matching of names holds."""
-    return reading.format not in OWN_LORA
+    return reading.format not in OWN_LORA and not reading.facts.get("own_lora")
 
 
 def judgeable(plan: Plan, reading: Reading) -> bool:

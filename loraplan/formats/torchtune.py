@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -27,6 +28,12 @@ _METHODS = (
     ("dpo", "dpo"), ("rso", "dpo"), ("ipo", "ipo"), ("simpo", "simpo"), ("grpo", "grpo"), ("ppo", "ppo"),
     ("forwardkl", "kd"), ("reversekl", "kd"),
 )  # fmt: skip
+_DISTRIBUTED = re.compile(
+    r"^ *#.*\btune run (?:--nnodes[ =]([1-9]\d{0,2}) )?--nproc[-_]per[-_]node[ =]([1-9]\d{0,2}) \S*_distributed\b",
+    re.MULTILINE,
+)
+"""How the header of every distributed recipe's config runs it."""
+_NO_TRAINING = frozenset(("max_new_tokens", "prompt", "tasks", "quantizer"))
 _TARGETS = {"q_proj": "q_proj", "k_proj": "k_proj", "v_proj": "v_proj", "output_proj": "o_proj"}
 _MLP = ("gate_proj", "up_proj", "down_proj")
 
@@ -36,6 +43,8 @@ def detect(root: Node, document: Document) -> str | None:
     model = root.get("model") if isinstance(root, Mapping) else None
     if not isinstance(root, Mapping) or not isinstance(model, Mapping) or "_component_" not in model:
         return None
+    if "optimizer" not in root and not _NO_TRAINING.isdisjoint(root.keys()):
+        return None  # generation, evaluation and quantization recipes
     return "model._component_"
 
 
@@ -224,3 +233,13 @@ def _device(draft: Draft) -> None:
     if "single_device" in draft.document.path:
         draft.derive("distributed.strategy", "single", (), "the file is named for a single-device recipe")
         draft.derive("distributed.devices", 1, (), "the file is named for a single-device recipe")
+    elif commands := _DISTRIBUTED.findall(draft.document.text):
+        how = "the file's comments run a distributed recipe, which is FSDP"
+        draft.derive("distributed.strategy", "fsdp2", (), how)
+        if len(counts := set(commands)) == 1:
+            nodes, devices = (int(number or 1) for number in counts.pop())
+            draft.derive("distributed.devices", nodes * devices, (), "the command in the file's comments")
+    elif re.search(r"^ *#.*\w_distributed\.py\b", draft.document.text, re.MULTILINE):
+        draft.derive(
+            "distributed.strategy", "fsdp2", (), "the file's comments name a distributed recipe, which is FSDP"
+        )

@@ -7,6 +7,7 @@ from typing import Any
 
 from loraplan.document import Mapping
 from loraplan.formats.table import Draft, version_in
+from loraplan.formats.values import to_bool
 
 _ZERO = r"(?i)(?:zero|stage|ds_z|deepspeed_z|dz|_z|-z|^z)[-_ ]?(?:stage)?[-_]?([0-3])(?![0-9])"
 
@@ -57,6 +58,9 @@ def parallel(draft: Draft, deepspeed: str = "deepspeed", fsdp: str = "fsdp", fsd
             strategy = "fsdp2" if second else "fsdp"
             draft.derive("distributed.strategy", strategy, ("distributed.fsdp",), "FSDP is configured")
         offload = isinstance(config, dict) and (config.get("offload_params") or config.get("fsdp_offload_params"))
+        for name in ("activation_checkpointing", "fsdp_activation_checkpointing"):
+            if isinstance(config, dict) and to_bool(config.get(name)):
+                draft.set("precision.gradient_checkpointing", True, f"{fsdp_config}.{name}")
         if "offload" in text or offload is True:
             draft.derive("distributed.offload", True, ("distributed.fsdp",), "FSDP offloads parameters")
 

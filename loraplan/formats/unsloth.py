@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from loraplan.document import Document, Mapping, Node
+from loraplan.document import Document, Mapping, Node, Scalar
 from loraplan.formats.components import forget_defaults
 from loraplan.formats.reading import Reading
 from loraplan.formats.table import Draft, Versions
@@ -29,7 +29,10 @@ def detect(root: Node, document: Document) -> str | None:
     if not isinstance(lora, Mapping) or not isinstance(training, Mapping) or "lora_r" not in lora:
         return None
     own = {"use_loftq", "vision_all_linear"} | {f"finetune_{part}_layers" for part in ("vision", "language")}
-    if own & set(lora.keys()) or "training_type" in training:
+    checkpointing = training.get("gradient_checkpointing")
+    named = isinstance(checkpointing, Scalar) and checkpointing.text.strip().lower() == "unsloth"
+    named &= "train_on_completions" in training  # a script's own file can ask for Unsloth's checkpointing as well
+    if own & set(lora.keys()) or "training_type" in training or named:
         return "lora.lora_r + training"
     return None
 

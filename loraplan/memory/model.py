@@ -330,8 +330,9 @@ def _last_gradient(run: Setup, parts: _Parts, own: int) -> tuple[Term, ...]:
 def _evaluation(run: Setup, split: Shards, parts: _Parts) -> tuple[Phase, ...]:
     """A batch of the evaluation: a forward without gradients, whose logits are all there."""
     plan = run.plan
-    if plan.run.eval_strategy in (None, "no") and not plan.run.eval_steps:
-        return ()
+    strategy = plan.run.eval_strategy
+    if strategy == "no" or (strategy is None and not plan.run.eval_steps):
+        return ()  # a number of steps alone is a framework's default, or says nothing where the strategy is `no`
     tokens = (plan.batch.eval_batch_size or run.rows) * run.length
     inside = max((item.profile.peak(item.profile.transient, tokens, run.length) for item in run.layers), default=0)
     ending = max(

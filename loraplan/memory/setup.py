@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -127,6 +128,8 @@ def _fields(plan: Plan) -> tuple[Any, ...]:
 
 def _frame(plan: Plan, arch: ArchSpec, stack: Stack, *, accumulates: bool) -> Setup:
     """Everything but the batch."""
+    if stack.host_experts:
+        arch = _without_experts(arch)
     assumptions: list[str] = []
     unknown: list[Unknown] = _measured_apart(stack, plan)
     full = plan.adapter.method in ("none", "full")
@@ -209,7 +212,9 @@ def _frame(plan: Plan, arch: ArchSpec, stack: Stack, *, accumulates: bool) -> Se
         unknown.append(Unknown("activations of the vision tower", "they depend on the images", 0, 0.15))
     return Setup(
         plan, arch, stack, storage, weights(
-            arch, storage, weight_bytes, norm, end, linear_experts=linear_experts,
+            arch, storage, weight_bytes, norm, end,
+            # NVFP4 checkpoints (modelopt) hold the experts in 4 bits too
+            linear_experts=linear_experts or stack.quantizes_experts or arch.prequantized == "nvfp4",
             unties=stack.unties, head=stack.quantizes_head,
         ), made, numerics, layers, ending, loss, pieces,
         optimizer, full, trained, adapter_bytes, weight_bytes, 0, 0, 0, bool(checkpointing),
@@ -254,9 +259,18 @@ def _shape(adapter: Adapter, arch: ArchSpec, how: tuple[Storage, bool, str, bool
     return found[0]
 
 
+def _without_experts(arch: ArchSpec) -> ArchSpec:
+    """What stays on the GPU where the experts of a mixture do not."""
+    modules = tuple(module for module in arch.modules if module.part != "expert")
+    gone = sum(module.elements * module.copies for module in arch.modules if module.part == "expert")
+    return replace(arch, modules=modules, parameters=arch.parameters - gone)
+
+
 def _measured_apart(stack: Stack, plan: Plan) -> list[Unknown]:
     """Where measured runs of a stack show more than its operations explain."""
     quantized = (plan.quantization.bits or 16) < 16 or plan.quantization.load_in_4bit
+    if stack.host_experts:
+        return [Unknown("what KTransformers holds on the GPU besides", "the experts are left out", 0.1, 0.5)]
     if stack.name == "litgpt" and quantized:
         return [Unknown("what litgpt's 4-bit layers hold besides", "measured runs are up to half above", 0, 0.5)]
     if stack.name == "litgpt" and (plan.distributed.devices or 1) > 1:
@@ -326,7 +340,7 @@ def _batch(plan: Plan, arch: ArchSpec, assumptions: list[str], unknown: list[Unk
     if (plan.distributed.tensor_parallel or 1) > 1:
         unknown.append(Unknown("activations under tensor parallelism", "those of a whole block were taken", 0.3, 0.05))
     match family(plan):
-        case "preference":
+        case "preference" if plan.method != "kto":  # its second sequence has no gradients (trl 1.16.0 KTOTrainer)
             rows *= 2
             assumptions.append("each example is two sequences, the chosen and the rejected one")
         case "rl":

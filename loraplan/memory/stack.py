@@ -56,6 +56,10 @@ class Stack(NamedTuple):
     """Checkpointing is the reentrant one where the config does not say."""
     linear_experts: bool = False
     """Experts are linear layers that run one after another (most models before transformers 5)."""
+    quantizes_experts: bool = False
+    """Fused experts are quantized too (axolotl's `quantize_moe_experts`)."""
+    host_experts: bool = False
+    """Experts are kept and computed in host memory (KTransformers)."""
     fused_adam: bool = False
     """AdamW is torch's fused one where the config leaves it open."""
     checkpointing: bool = False
@@ -305,7 +309,8 @@ def with_facts(stack: Stack, facts: dict[str, str]) -> Stack:
 def stack_of(reading: Reading, versions: dict[str, str]) -> Stack:
     """The stack of a config that was read, at the versions known for it."""
     own = {reading.framework: reading.version} if reading.version else {}
-    return stack_for(reading.framework, {**versions, **own})
+    facts = {name: True for name in ("host_experts", "quantizes_experts") if reading.facts.get(name)}
+    return stack_for(reading.facts.get("stack", reading.framework), {**versions, **own}, **facts)
 
 
 def _trl_of(found: Stack, trl: tuple[int, ...] | None, transformers: tuple[int, ...] | None) -> Stack:

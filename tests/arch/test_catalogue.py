@@ -75,7 +75,16 @@ def test_an_alias_says_where_it_was_read() -> None:
         ("deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B", 1_777_088_000),
         ("openai/gpt-oss-20b", 20_914_757_184),
         ("THUDM/chatglm3-6b", 6_243_584_000),
+        ("internlm/internlm-20b", 20_088_714_240),
+        ("internlm/internlm2-chat-1_8b", 1_889_110_016),
         ("internlm/internlm2-7b", 7_737_708_544),
+        ("internlm/internlm2-20b", 19_861_149_696),
+        ("baichuan-inc/Baichuan-7B", 7_000_559_616),
+        ("baichuan-inc/Baichuan-13B-Chat", 13_264_901_120),
+        ("cerebras/Cerebras-GPT-1.3B", 1_315_723_264),
+        ("h2oai/h2o-danube2-1.8b-base", 1_831_201_280),
+        ("Qwen/Qwen1.5-0.5B", 463_987_712),
+        ("Qwen/Qwen1.5-110B", 111_209_914_368),
         ("baichuan-inc/Baichuan2-7B-Base", 7_505_973_248),
         ("tiiuae/Falcon-H1-7B-Instruct", 7_585_648_736),
         ("microsoft/Phi-3.5-vision-instruct", 4_146_621_440),
@@ -123,6 +132,9 @@ def test_default_targets_have_three_forms() -> None:
     [
         ("TechxGenus/Meta-Llama-3-8B-GPTQ", "meta-llama/Meta-Llama-3-8B", "gptq"),
         ("someone/Qwen2.5-7B-Instruct-AWQ", "Qwen/Qwen2.5-7B-Instruct", "awq"),
+        ("hugging-quants/Meta-Llama-3.1-405B-BNB-NF4-BF16", "meta-llama/Meta-Llama-3.1-405B", "bnb-4bit"),
+        ("axolotl-quants/DeepSeek-V2.5-bnb-nf4-bf16", "deepseek-ai/DeepSeek-V2.5", "bnb-4bit"),
+        ("openlm-research/open_llama_3b_v2", "openlm-research/open_llama_3b", None),
         ("/workspace/models/llama-3-8b", "meta-llama/Meta-Llama-3-8B", None),
         ("deepcogito/cogito-v1-preview-llama-3B", "deepcogito/cogito-v1-preview-llama-3B", None),
     ],
@@ -131,6 +143,20 @@ def test_copies_and_directories(name: str, model: str, prequantized: str | None)
     row = catalogue.lookup(name)
     assert row is not None
     assert (row.name, row.prequantized) == (model, prequantized)
+
+
+@pytest.mark.parametrize("name", ["axolotl-ai-co/gpt-oss-120b-dequantized", "unsloth/gpt-oss-20b-BF16"])
+def test_a_copy_without_the_originals_quantization(name: str) -> None:
+    found, original = resolve(name, base_dir=None), resolve("openai/gpt-oss-20b", base_dir=None)
+    assert found is not None
+    assert original is not None
+    assert (found.prequantized, original.prequantized) == (None, "mxfp4")
+
+
+def test_the_first_internlm_has_biases_on_its_attention_alone() -> None:
+    found = resolve("internlm/internlm-7b", base_dir=None)
+    assert found is not None
+    assert {m.name.rpartition(".")[2] for m in found.modules if m.bias} == {"q_proj", "k_proj", "v_proj", "o_proj"}
 
 
 @pytest.mark.parametrize(

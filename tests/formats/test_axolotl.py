@@ -114,6 +114,7 @@ def test_no_adapter_is_full_fine_tuning() -> None:
         ("bf16: false\nfp16: true\n", False, True, "float16"),
         ("fp16: true\n", False, True, "float16"),
         ("bf16: false\n", False, None, "float32"),
+        ("bf16: false\nfp16: false\nfloat16: true\n", False, False, "float16"),
         ("bfloat16: true\n", True, None, "bfloat16"),
     ],
 )
@@ -190,3 +191,35 @@ def test_eight_bits_without_bf16_load_in_fp16() -> None:
     text = "base_model: acme/P\nadapter: lora\nload_in_8bit: true\nbf16: false\ndatasets: [{path: a, type: alpaca}]\n"
     plan = read_one("axolotl", text).plan
     assert (plan.quantization.bits, plan.model.dtype) == (8, "float16")
+
+
+@pytest.mark.parametrize("key", ["activation_checkpointing", "fsdp_activation_checkpointing"])
+def test_fsdp_can_checkpoint_itself(key: str) -> None:
+    text = "base_model: acme/P\nadapter: lora\ndatasets: [{{path: a, type: alpaca}}]\nfsdp_config:\n  {}: {}\n"
+    reading = read_one("axolotl", text.format(key, "true"))
+    assert reading.plan.precision.gradient_checkpointing is True
+    assert at(reading, "precision.gradient_checkpointing") == (5, len(key) + 5)
+    assert read_one("axolotl", text.format(key, "false")).plan.precision.gradient_checkpointing is False
+
+
+@pytest.mark.parametrize(
+    ("lines", "loss"),
+    [
+        ("", "cut_cross_entropy"),
+        ("cut_cross_entropy: true\n", "cut_cross_entropy"),
+        ("cut_cross_entropy: false\n", None),
+        ("liger_fused_linear_cross_entropy: true\ncut_cross_entropy: false\n", "liger"),
+    ],
+)
+def test_the_plugin_turns_cut_cross_entropy_on(lines: str, loss: str | None) -> None:
+    text = (
+        "base_model: acme/P\nadapter: lora\ndatasets: [{path: a, type: alpaca}]\n"
+        f"plugins:\n  - axolotl.integrations.cut_cross_entropy.CutCrossEntropyPlugin\n{lines}"
+    )
+    assert read_one("axolotl", text).plan.precision.fused_loss == loss
+
+
+def test_quantized_experts() -> None:
+    text = "base_model: acme/P\nadapter: qlora\nload_in_4bit: true\ndatasets: [{path: a, type: alpaca}]\n"
+    assert read_one("axolotl", text + "quantize_moe_experts: true\n").facts["quantizes_experts"] is True
+    assert read_one("axolotl", text).facts["quantizes_experts"] is False

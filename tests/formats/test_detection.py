@@ -57,3 +57,19 @@ def test_an_empty_file_is_called_one() -> None:
     with pytest.raises(formats.NotAConfig) as caught:
         formats.read(read("x.yml", "# nothing\n"))
     assert caught.value.looks_like == "an empty file"
+
+
+@pytest.mark.parametrize(
+    ("text", "looks_like"),
+    [
+        ("model_name_or_path: acme/P\ntemplate: llama3\ninfer_backend: vllm\n", "an inference config"),
+        (
+            "model:\n  _component_: torchtune.models.llama3.llama3_8b\ncheckpointer:\n  x: 1\nmax_new_tokens: 9\n",
+            "a config of a torchtune recipe that does not train",
+        ),
+    ],
+)
+def test_what_a_file_of_a_framework_is_that_trains_nothing(text: str, looks_like: str) -> None:
+    with pytest.raises(formats.NotAConfig) as caught:
+        formats.read(read("x.yml", text))
+    assert caught.value.looks_like == looks_like

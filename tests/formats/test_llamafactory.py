@@ -128,6 +128,18 @@ def test_files_that_do_not_train(lines: str) -> None:
     assert read_one("llamafactory", text).facts["no_training"] is True
 
 
+def test_a_file_that_only_tokenizes() -> None:
+    text = "model_name_or_path: acme/P\nstage: sft\nfinetuning_type: lora\ndo_train: true\ntokenized_path: saves/p\n"
+    assert read_one("llamafactory", text).facts["no_training"] is True
+    assert "no_training" not in read_one("llamafactory", text + "learning_rate: 1.0e-4\n").facts
+
+
+def test_ktransformers_keeps_the_experts_in_host_memory() -> None:
+    text = "model_name_or_path: acme/P\nstage: sft\nfinetuning_type: lora\n"
+    assert read_one("llamafactory", text + "use_kt: true\n").facts["host_experts"] is True
+    assert read_one("llamafactory", text).facts["host_experts"] is False
+
+
 def test_slips_and_old_names() -> None:
     reading = read_one("llamafactory", FLAT + "lora_dropuot: 0.1\ndpo_beta: 0.1\nevaluation_strategy: steps\n")
     issues = {issue.key: issue for issue in reading.key_issues}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from loraplan.formats.targets import made_by_peft
+from loraplan.memory.stack import stack_of
 from loraplan.origin import Default, Derived, Explicit
 from tests.formats.reader import read_one, recognised
 from tests.formats.scripts import run, written
@@ -112,3 +114,36 @@ def test_yaml() -> None:
 )
 def test_not_ours(text: str) -> None:
     assert not recognised("ms-swift", text)
+
+
+MEGATRON = """\
+model: Qwen/Qwen3-30B-A3B
+tuner_type: lora
+target_modules: all-linear
+dataset: acme/chat#1000
+lr: 1e-4
+lr_warmup_fraction: 0.05
+micro_batch_size: 2
+global_batch_size: 16
+recompute_granularity: full
+save_safetensors: true
+"""
+
+
+def test_megatrons_own_keys() -> None:
+    reading = read_one("ms-swift", MEGATRON)
+    plan = reading.plan
+    assert (plan.optimizer.learning_rate, plan.schedule.warmup_ratio, plan.schedule.warmup_steps) == (1e-4, 0.05, None)
+    assert (plan.batch.micro_batch_size, plan.batch.global_batch_size) == (2, 16)
+    assert (plan.batch.gradient_accumulation_steps, plan.schedule.name) == (None, None)
+    assert plan.precision.gradient_checkpointing is True
+    assert reading.key_issues == []
+    assert not made_by_peft(reading)
+    assert "megatron-swift" in stack_of(reading, {}).name
+    off = read_one("ms-swift", MEGATRON.replace("granularity: full", "granularity: none"))
+    assert off.plan.precision.gradient_checkpointing is False
+
+
+def test_a_megatron_size_that_is_no_whole_number_is_unknown() -> None:
+    plan = read_one("ms-swift", MEGATRON.replace("micro_batch_size: 2", "micro_batch_size: 1.5")).plan
+    assert plan.batch.micro_batch_size is None

@@ -175,3 +175,34 @@ def test_a_rate_that_is_no_number_has_no_default():
     reading = read_one("torchtune", text)
     assert reading.plan.optimizer.learning_rate is None
     assert [(issue.kind, issue.field) for issue in reading.value_issues] == [("wrong-type", "optimizer.learning_rate")]
+
+
+@pytest.mark.parametrize("lines", ["prompt:\n  user: Hello\nmax_new_tokens: 20\n", "tasks: [truthfulqa_mc2]\n"])
+def test_recipes_that_do_not_train_are_none(lines):
+    text = "model:\n  _component_: torchtune.models.llama3.llama3_8b\ncheckpointer:\n  checkpoint_dir: /m\n" + lines
+    assert not recognised("torchtune", text)
+    assert recognised("torchtune", text + "optimizer:\n  _component_: torch.optim.AdamW\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "strategy", "devices"),
+    [
+        ("tune run --nproc_per_node 4 lora_finetune_distributed --config my", "fsdp2", 4),
+        ("tune run --nnodes 2 --nproc_per_node 8 full_finetune_distributed --config my", "fsdp2", 16),
+        ("tune run lora_finetune_single_device --config my", None, None),
+    ],
+)
+def test_the_command_in_the_comments_says_over_how_many_gpus(command, strategy, devices):
+    distributed = read_one("torchtune", f"#   {command}\n" + QLORA, "my.yaml").plan.distributed
+    assert (distributed.strategy, distributed.devices) == (strategy, devices)
+
+
+def test_two_commands_leave_the_number_of_gpus_open():
+    lines = "".join(f"# tune run --nproc_per_node {n} lora_finetune_distributed --config my\n" for n in (2, 4))
+    distributed = read_one("torchtune", lines + QLORA, "my.yaml").plan.distributed
+    assert (distributed.strategy, distributed.devices) == ("fsdp2", None)
+
+
+def test_comments_can_name_the_recipe_alone():
+    distributed = read_one("torchtune", "# For full_finetune_distributed.py\n" + QLORA, "my.yaml").plan.distributed
+    assert (distributed.strategy, distributed.devices) == ("fsdp2", None)

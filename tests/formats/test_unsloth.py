@@ -72,3 +72,11 @@ def test_a_near_miss_is_an_unknown_key():
 )
 def test_other_files_are_left_alone(text):
     assert not recognised("unsloth", text)
+
+
+def test_the_studios_training_section_tells_a_file_without_targets():
+    text = "lora:\n  lora_r: 16\ntraining:\n  learning_rate: 2e-4\n  gradient_checkpointing: {}\n"
+    studio = text + "  train_on_completions: false\n"
+    assert recognised("unsloth", studio.format('"unsloth"'))
+    assert not recognised("unsloth", studio.format("true"))
+    assert not recognised("unsloth", text.format('"unsloth"'))

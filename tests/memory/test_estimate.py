@@ -303,6 +303,10 @@ class TestSaid:
         single, pair = estimate(plan(), self.arch), estimate(replace(plan(), method="dpo"), self.arch)
         assert dict(pair.symbols)["tokens"] == 2 * dict(single.symbols)["tokens"]
 
+    def test_kto_trains_on_single_sequences(self):
+        single, kto = estimate(plan(), self.arch), estimate(replace(plan(), method="kto"), self.arch)
+        assert dict(kto.symbols)["tokens"] == dict(single.symbols)["tokens"]
+
     def test_reinforcement_learning_widens_the_range(self):
         found = estimate(replace(plan(), method="grpo"), self.arch)
         assert any("generation" in item.what for item in found.unknown)
@@ -314,6 +318,30 @@ class TestSaid:
         run = plan(run__eval_strategy="steps", batch__eval_batch_size=64)
         found = estimate(run, self.arch, stack=stack_for("transformers"))
         assert found.peak.name == "evaluation"
+
+    def test_a_number_of_steps_alone_is_no_evaluation_where_the_strategy_says_none(self):
+        run = plan(run__eval_strategy="no", run__eval_steps=500, batch__eval_batch_size=64)
+        assert "evaluation" not in [phase.name for phase in estimate(run, self.arch).phases]
+        assert "evaluation" in [phase.name for phase in estimate(plan(run__eval_steps=500), self.arch).phases]
+
+    def test_experts_are_quantized_where_the_framework_does_so(self):
+        arch, run = ARCHS["mistralai/Mixtral-8x7B-v0.1"], replace(plan(), quantization=INT8)
+        plain, small = (estimate(run, arch, stack=stack_for("axolotl", quantizes_experts=on)) for on in (False, True))
+        saved = of(plain, "optimizer", "base weights") - of(small, "optimizer", "base weights")
+        assert saved == 32 * 8 * 3 * 4096 * 14336  # two bytes an element become one
+
+    def test_nvfp4_checkpoints_hold_their_experts_in_four_bits(self):
+        arch = ARCHS["mistralai/Mixtral-8x7B-v0.1"]
+        plain = of(estimate(plan(), arch), "optimizer", "base weights")
+        small = of(estimate(plan(), replace(arch, prequantized="nvfp4")), "optimizer", "base weights")
+        assert small < plain / 3
+
+    def test_experts_in_host_memory_take_none_of_the_gpu(self):
+        arch = ARCHS["mistralai/Mixtral-8x7B-v0.1"]
+        whole, rest = (estimate(plan(), arch, stack=stack_for("llamafactory", host_experts=on)) for on in (False, True))
+        experts = 2 * 32 * 8 * 3 * 4096 * 14336
+        assert of(whole, "optimizer", "base weights") - of(rest, "optimizer", "base weights") == experts
+        assert any("KTransformers" in item.what for item in rest.unknown)
 
     def test_context_parallelism_divides_sequences(self):
         run = replace(plan(), distributed=Distributed(strategy="fsdp2", devices=4, context_parallel=2))

@@ -17,12 +17,14 @@ _SUFFIXES = (
     ("-unsloth-bnb-4bit", "bnb-4bit"), ("-bnb-4bit", "bnb-4bit"), ("-bnb-nf4", "bnb-4bit"), ("-bnb-8bit", "bnb-8bit"),
     ("-gptq-int4", "gptq"), ("-gptq-int8", "gptq"), ("-gptq-4bit", "gptq"), ("-gptq", "gptq"),
     ("-awq-int4", "awq"), ("-awq", "awq"), ("-aqlm-2bit-1x16", "aqlm"), ("-nvfp4", "nvfp4"), ("-fp8-dynamic", "fp8"),
-    ("-fp8-block", "fp8"), ("-fp8", "fp8"), ("-4bit", "4bit"), ("-8bit", "8bit"), ("-bf16", None),
+    ("-fp8-block", "fp8"), ("-fp8", "fp8"), ("-4bit", "4bit"), ("-8bit", "8bit"), ("-bnb-nf4-bf16", "bnb-4bit"),
+    ("-dequantized", ""), ("-bf16", ""),
 )  # fmt: skip
-"""What is appended to a model's name when its weights are stored otherwise."""
+"""What is appended to a model's name when its weights are stored otherwise; an empty kind is not quantized."""
 _MIRRORS = frozenset(
     "unsloth nousresearch mlx-community alpindale thebloke axolotl-ai-co ista-daslab solidrust casperhansen"
-    " hugging-quants neuralmagic redhatai nvidia dreamgenx huggyllama mistral-community lmstudio-community".split()
+    " hugging-quants axolotl-quants neuralmagic redhatai nvidia dreamgenx huggyllama mistral-community"
+    " lmstudio-community".split()
 )
 """Organisations that publish copies of other people's models under their own names."""
 
@@ -108,7 +110,9 @@ def suggest(name: str) -> list[str]:
 def _row(published: str, note: str, quantization: str | None) -> Row:
     table = _table()
     source, config = table["rows"][table["models"][published]]
-    return Row(published, config, f"catalogue{note}: {table['sources'][source]}", quantization)
+    if quantization == "":
+        config = {key: value for key, value in config.items() if key != "quantization_config"}
+    return Row(published, config, f"catalogue{note}: {table['sources'][source]}", quantization or None)
 
 
 def _find(given: str) -> tuple[str, str] | None:

@@ -74,6 +74,7 @@ FAMILIES: dict[str, str] = {
     "lfm2": "hybrid:lfm2",
     "jamba": "hybrid:jamba",
     "falcon_h1": "hybrid:falcon_h1",
+    "internlm": "remote:internlm",
     "internlm2": "remote:internlm2",
     "baichuan": "remote:baichuan",
     "chatglm": "remote:chatglm",

@@ -1,9 +1,10 @@
-"""Models whose code comes with their weights: InternLM2, Baichuan, ChatGLM.
+"""Models whose code comes with their weights: InternLM, InternLM2, Baichuan, ChatGLM.
 
 Sources, copies of the files published with the weights: `modeling_internlm2.py` in OpenGVLab/InternVL @ 28e99fc8
 (internvl_chat/internvl/model/internlm2), `modeling_baichuan.py` in jrd77/Baichuan2-13B-Chat @ 35e3d5af (Baichuan 2) and
 MrInouye/baichuan-13b-chat-batch @ 3d41c0c7 (Baichuan 1, a plain linear head), `modeling_chatglm.py` in
-THUDM/language_filter_chatglm3 @ fc4c6766.
+THUDM/language_filter_chatglm3 @ fc4c6766, and for InternLM public copies of `modeling_internlm.py` (Llama's classes,
+with `config.bias` on all four projections of the attention).
 """
 
 from __future__ import annotations
@@ -12,9 +13,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from loraplan.arch.families.layout import MAX_LAYERS, Facts, Layout, Sizes, positions, scaled, sizes
+from loraplan.arch.families.llama import decoder
 from loraplan.arch.spec import ArchSpec
 
 _DEFAULTS: dict[str, dict[str, Any]] = {
+    "internlm": {
+        "vocab_size": 103168, "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32,
+        "num_attention_heads": 32, "bias": True,
+    },
     "internlm2": {
         "vocab_size": 103168, "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32,
         "num_attention_heads": 32, "bias": True,
@@ -29,6 +35,15 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 _BAICHUAN2_VOCABULARY = 125696
+
+
+def internlm(config: Mapping[str, Any]) -> ArchSpec:
+    """Llama's plan; the 7B has biases on its attention."""
+    facts = Facts(config, _DEFAULTS["internlm"])
+    s, layout, bias = sizes(facts), Layout(), facts.flag("bias")
+    decoder(layout, s, qkv_bias=bias, out_bias=bias)
+    layout.head(s)
+    return layout.spec("internlm", s)
 
 
 def internlm2(config: Mapping[str, Any]) -> ArchSpec:

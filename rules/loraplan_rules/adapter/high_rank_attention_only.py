@@ -60,7 +60,8 @@ bf16: true
 - Against: litgpt's own configs train query and value at r = 32, so below 64 that is an info in litgpt files.
 
 ## What it does not flag
-- Classification, where attention-only LoRA is customary, and an adapter that is trained already: an info.
+- Classification, where attention-only LoRA is customary, speech models (Unsloth Studio's `audio_type`; the evidence is
+  of text), and an adapter that is trained already: an info.
 - Absent targets where a script fills them in itself (LLaVA's and QLoRA's look for all linear layers).
 - Models whose MLP is experts fused into parameters, which no target reaches.
 - Targets that are not known: a regular expression, or PEFT's table for a model whose architecture is unknown.
@@ -77,6 +78,7 @@ from loraplan.derived import covered, family, finite, is_lora, listed
 from loraplan.formats.targets import adapted, parameters, takes_all_linear, trained, widen
 from loraplan.plan import Plan
 from loraplan.rule import Change, Context, Evidence, Finding, Fix, Set, rule
+from loraplan_rules.keys import entry
 
 
 @rule(
@@ -114,6 +116,7 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
         message += ": the MLP layers, which gain most, stay frozen"
     done = trained(ctx.reading)
     shipped = ctx.reading.format == "litgpt" and r < 64
+    speech = ctx.reading.format == "unsloth" and entry(ctx.reading, "audio_type") is not None
     key = ctx.key("adapter.r")
     changes: tuple[Change, ...] = (Set("adapter.target_modules", "all-linear"), Set("adapter.r", 16))
     alpha = finite(plan.adapter.alpha)
@@ -122,7 +125,7 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
     yield Finding(
         message,
         at="adapter.r" if ctx.explicit("adapter.r") else "adapter.target_modules",
-        severity="info" if done or shipped or family(plan) == "classification" else None,
+        severity="info" if done or shipped or speech or family(plan) == "classification" else None,
         remedy="" if done else f"{widen(ctx.reading)}, with {key} at 16",
         fix=Fix(f"adapt all linear layers at {key} 16", changes, "unsafe")
         if takes_all_linear(ctx.reading) and not done

@@ -101,7 +101,7 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
             )
     excluded = adapter.exclude_modules
     if excluded and not ctx.matched.excluded and not fused and legible(excluded):
-        if isinstance(excluded, tuple) and reached(excluded, list(ctx.arch.modules), set()):
+        if _names(excluded, list(ctx.arch.modules)):
             return  # it names modules of this model, only none that is a target: belt and braces
         yield Finding(
             f"{ctx.said('adapter.exclude_modules')} excludes nothing in {ctx.arch.name}",
@@ -109,6 +109,14 @@ def check(plan: Plan, ctx: Context) -> Iterator[Finding]:
             severity="info",
             remedy="name modules of this model, or remove it",
         )
+
+
+def _names(excluded: tuple[str, ...] | str, modules: list[Module]) -> bool:
+    """Whether an exclusion fits any module of the model."""
+    if isinstance(excluded, tuple):
+        return bool(reached(excluded, modules, set()))
+    pattern = Pattern(excluded)
+    return any(only(module, pattern.fullmatch, pattern.digits) is not None for module in modules)
 
 
 def _fits(key: str, modules: list[Module]) -> bool:

@@ -2,7 +2,7 @@
 
 ## What it does
 Reports a maximum length above the model's `max_position_embeddings`: an error for learned positions (GPT-2, OPT,
-GPT-Neo), a warning for rotary ones without scaling.
+GPT-Neo), a warning for rotary ones without scaling, a note where packed examples each start at position 0 again.
 
 ## Why is this bad?
 Learned positions are a table: an index beyond it stops the run, on CUDA with an assertion that names no cause.
@@ -53,6 +53,9 @@ None.
 
 ## Evidence
 - <https://huggingface.co/docs/transformers/model_doc/llama>: max_position_embeddings in the models' configurations.
+- Packing with positions that start again: axolotl 0.19.0 `utils/trainer.py` (add_position_ids), torchtune 0.6.1
+  `datasets/_packed.py`, LLaMA-Factory 0.9.5 `data/processor/supervised.py`. There only an example that is longer
+  alone leaves the range; axolotl's TinyLlama examples pack short ones to twice the model's positions.
 
 ## What it does not flag
 Lengths up to the limit; up to 32 times the limit (a judgement), models whose configuration scales the rotary positions
@@ -69,6 +72,8 @@ from loraplan.rule import Checked, Context, Evidence, Finding, Fix, Set, Skip, r
 
 _LEARNED = frozenset(("gpt2", "gpt_neo", "opt", "gpt_bigcode"))
 _FACTOR = 32
+_RESTARTING = frozenset(("axolotl", "torchtune", "llamafactory"))
+"""Formats whose packing numbers the positions of every example from 0."""
 _SCALED = ("rope_scaling", "rope_theta", "rope_parameters", "overrides_of_model_config", "long_context", "shift_attn")
 
 
@@ -77,7 +82,7 @@ _SCALED = ("rope_scaling", "rope_theta", "rope_parameters", "overrides_of_model_
     name="length-exceeds-model",
     severity="warning",
     why="the model has no trained positions beyond its limit",
-    reads=("data.max_length", "model.name"),
+    reads=("data.max_length", "data.packing", "model.name"),
     evidence=(
         Evidence(
             "max_position_embeddings in the models' configurations",
@@ -100,10 +105,12 @@ def check(plan: Plan, ctx: Context) -> Checked:
         return
     if not learned and length <= _FACTOR * limit and any(word in ctx.reading.document.text for word in _SCALED):
         return
+    packed = bool(plan.data.packing) and ctx.reading.format in _RESTARTING and not learned
     yield Finding(
-        f"{ctx.said('data.max_length')}: {arch.name} has {limit} positions",
+        f"{ctx.said('data.max_length')}: {arch.name} has {limit} positions"
+        + (", which an example may pass that is longer alone" if packed else ""),
         at="data.max_length",
         remedy=f"set {ctx.key('data.max_length')} to {limit} or less" + ("" if learned else ", or scale the positions"),
-        severity="error" if learned else None,
+        severity="error" if learned else "info" if packed else None,
         fix=Fix(f"set {ctx.key('data.max_length')} to {limit}", (Set("data.max_length", limit),), "unsafe"),
     )

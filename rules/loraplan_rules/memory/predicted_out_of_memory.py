@@ -65,7 +65,9 @@ gradient_checkpointing: true
 - torch 2.13 `notes/cuda.rst`: what the caching allocator keeps beyond the tensors.
 
 ## What it does not flag
-- Runs for which no card is named or whose model is unknown: skipped, and counted as such.
+- Runs for which no card is named or whose model is unknown: skipped, and counted as such. So are those that spread
+  the model over several cards (FSDP, DeepSpeed; Megatron's and axolotl's pipeline and expert parallelism) where the
+  file does not say over how many.
 - As an error, runs whose sequences are not packed: their length is known only as a cap.
 
 ## Fix safety
@@ -75,8 +77,12 @@ smaller micro-batch with more accumulation, an 8-bit optimizer, 4-bit weights, s
 
 from __future__ import annotations
 
+from loraplan.document import Scalar
 from loraplan.plan import Plan
-from loraplan.rule import Checked, Context, Evidence, Finding, Severity, rule
+from loraplan.rule import Checked, Context, Evidence, Finding, Severity, Skip, rule
+from loraplan_rules.keys import entry
+
+_SPREADING = ("expert_parallel_size", "expert_model_parallel_size", "pipeline_model_parallel_size")
 
 
 @rule(
@@ -93,6 +99,12 @@ from loraplan.rule import Checked, Context, Evidence, Finding, Severity, rule
 )
 def check(plan: Plan, ctx: Context) -> Checked:
     device, found = ctx.gpu, ctx.estimate
+    strategy = plan.distributed.strategy or ""
+    if plan.distributed.devices is None and strategy.startswith(("fsdp", "zero", "deepspeed")):
+        raise Skip("gpu", f"how many GPUs {strategy} spreads the model over is unknown")
+    spread = entry(ctx.reading, *_SPREADING)
+    if spread is not None and isinstance(spread.value, Scalar) and spread.value.text.strip() != "1":
+        raise Skip("gpu", f"what {spread.key.text} leaves on one GPU is unknown")
     from loraplan.memory.observed import CONTEXT
     from loraplan_rules.planned import breakdown, remedies, size
 

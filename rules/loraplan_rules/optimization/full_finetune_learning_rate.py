@@ -81,9 +81,9 @@ bf16: true
 
 ## What it does not flag
 Preference tuning and reinforcement learning, whose rates are lower (LRS003), pretraining, full fine-tuning, LoRA+
-(its ratio raises B's rate), runs that continue a trained adapter, optimizers on another scale (Adafactor, Lion,
-Prodigy, SGD, Muon), and an explicit rate with a large alpha: with Adam the first steps are proportional to rate x
-alpha.
+(its ratio raises B's rate), runs that continue a trained adapter, files that only predict or tokenize, optimizers on
+another scale (Adafactor, Lion, Prodigy, SGD, Muon), and an explicit rate with a large alpha: with Adam the first steps
+are proportional to rate x alpha.
 
 ## Fix safety
 Unsafe: training changes.
@@ -146,7 +146,7 @@ def check(plan: Plan, ctx: Context) -> Checked:
     if rate is None or rate <= 0 or kind not in ("sft", "classification", "unknown") or not adam_like(plan):
         return
     adapter = plan.adapter
-    if adapter.loraplus_lr_ratio or resumes(plan):
+    if adapter.loraplus_lr_ratio or resumes(plan) or ctx.reading.facts.get("no_training"):
         return
     if adapter.method is None and adapter.r is None and adapter.alpha is None and adapter.target_modules is None:
         return  # nothing says that this run has an adapter

@@ -12,7 +12,7 @@ Word = Literal["fits", "tight", "does not fit"]
 
 
 class Fit(NamedTuple):
-    """The verdict, and the bytes that the expected total leaves free (negative where it is too large)."""
+    """The verdict, and the bytes that what is needed leaves free (negative where it does not fit)."""
 
     word: Word
     free: int
@@ -31,9 +31,9 @@ def fits_in(estimate: Estimate, usable: int) -> Fit:
     tensor. The run fits where the high end of tensors and that part fits beside the context; it does not where what is
     expected of them does not. Between the two it is tight.
     """
-    free = usable - estimate.device.expected
+    free = usable - estimate.needed.expected - CONTEXT
     if estimate.needed.high + CONTEXT <= usable:
         return Fit("fits", free, usable)
-    if estimate.needed.expected + CONTEXT > usable:
+    if free < 0:
         return Fit("does not fit", free, usable)
     return Fit("tight", free, usable)

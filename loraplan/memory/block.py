@@ -430,6 +430,23 @@ def _attend(tape: Tape, sources: tuple[int, ...], inner: int, size: int, block: 
     return tape.op("attention", (weights, sources[-1]), Size(size * inner), saves=(weights, sources[-1]))
 
 
+def _new_gelu(tape: Tape, x: int, size: int, inner: float, numerics: Numerics) -> tuple[int, int]:
+    """0.5 x (1 + tanh(c (x + 0.044715 x³))) as transformers 5.23 activations.py has it; autocast cubes in fp32."""
+    half = tape.op("activation half", (x,), Size(size * inner))
+    base, wide = x, size
+    if numerics.autocast and size != 4:
+        base, wide = tape.op("activation upcast", (x,), Size(4 * inner)), 4
+    full = Size(wide * inner)
+    cube = tape.op("activation cube", (base,), full, saves=(base,), backward=full)
+    scaled = tape.op("activation scaled", (cube,), full)
+    added = tape.op("activation added", (x, scaled), full, views=(x, scaled) if wide == size else (scaled,))
+    scaled = tape.op("activation scaled", (added,), full)
+    curve = tape.op("activation tanh", (scaled,), full, saves=(-1,))
+    shifted = tape.op("activation shifted", (curve,), full, views=(curve,))
+    uncast = full if wide != size else NOTHING  # the half's gradient before it is cast
+    return tape.op("activation", (half, shifted), full, saves=(half, shifted), backward=uncast), wide
+
+
 def _feed(tape: Tape, x: int, width: int, block: Block, numerics: Numerics) -> tuple[int, int]:
     """The MLP, or the experts and their shared expert."""
     if not block.experts:
@@ -466,13 +483,10 @@ def _mlp(
         return _fused_mlp(tape, x, width, projections, numerics), width
     if not block.gated:
         low, size = _linear(tape, "fc1", x, width, first[0], numerics, copies)
-        part = Size(size * inner)
         if block.python_gelu and not numerics.merged_query:
-            # 0.5 x (1 + tanh(...)): x, its half, the tanh and the sum are each kept (transformers 5.23 activations.py).
-            kept = (low, tape.aside(part), tape.aside(part), tape.aside(part))
-            active = tape.op("activation", (low,), part, saves=kept, backward=part)
+            active, size = _new_gelu(tape, low, size, inner, numerics)
         else:
-            active = tape.op("activation", (low,), part, saves=(low,))
+            active = tape.op("activation", (low,), Size(size * inner), saves=(low,))
         return _linear(tape, "fc2", active, size, last, numerics, copies)
     if len(first) == 1:
         both, size = _linear(tape, "gate_up", x, width, first[0], numerics, copies)

@@ -165,3 +165,13 @@ def test_an_operation_apart_is_in_no_other_instant():
     assert together.peak(together.backward, 1, 1) == apart.apart[1].at(1, 1) > 200
     assert apart.peak(apart.forward, 1, 1) < 100
     assert apart.peak(apart.backward, 1, 1) < 200
+
+
+def test_gelu_written_out_is_in_fp32_under_autocast():
+    """phi's and gpt2's activation cubes in fp32 there: the input's copy, the tanh and the sum are kept in it."""
+    shape = Block(
+        2560, 32, 32, 80, (Projection(2560, 2560),) * 3, Projection(2560, 2560),
+        (Projection(2560, 10240), Projection(10240, 2560)), gated=False, norm="layer", python_gelu=True,
+    )  # fmt: skip
+    plain, cast = (saved(shape, Numerics(autocast=autocast)) for autocast in (False, True))
+    assert cast - plain >= 10240 * (2 + 2 + 4 + 4 - (2 + 2 + 2 + 2))

@@ -21,7 +21,7 @@ from loraplan.training.prompts import first_prompts
 from loraplan_trainer import fields
 from loraplan_trainer.fields.outcomes import NoEffect, Refused
 from loraplan_trainer.manifest import DataSource
-from loraplan_trainer.situation import Situation
+from loraplan_trainer.situation import Situation, absent
 
 NEEDED = ("torch", "transformers", "peft", "trl", "accelerate", "datasets")
 """Packages of the `train` extra without which nothing trains; bitsandbytes is needed for quantized models only."""
@@ -99,8 +99,8 @@ def prepare(checker: Checker, reading: Reading, asked: Asked, cards: tuple[Card,
             data += tuple(item for item in sources.of_options((), asked.eval_data, asked.data_form))
     held_out = any(item.role == "eval" for item in data) or bool(plan.data.val_size)
     situation = Situation(
-        device, processes, sharding(plan, processes), held_out,
-        find_spec("liger_kernel") is not None,
+        device, processes, sharding(plan, device, processes), held_out,
+        frozenset() if asked.anywhere else absent(),
     )  # fmt: skip
     notes += judge(plan, said, reading, situation)
     arch = _architecture(checker, reading, plan)
@@ -126,10 +126,10 @@ def judge(plan: Plan, said: dict[str, str], reading: Reading, situation: Situati
     return notes
 
 
-def sharding(plan: Plan, processes: int) -> Literal["none", "fsdp", "deepspeed"]:
-    """How the launcher is asked to shard: `none`, `fsdp` or `deepspeed`."""
+def sharding(plan: Plan, device: str, processes: int) -> Literal["none", "fsdp", "deepspeed"]:
+    """How the launcher is asked to shard; not on CPUs, where accelerate passes over it (accelerate/state.py@1.15.0)."""
     strategy = plan.distributed.strategy or ""
-    if processes == 1:
+    if processes == 1 or device == "cpu":
         return "none"
     if strategy.startswith("fsdp"):
         return "fsdp"

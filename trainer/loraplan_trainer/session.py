@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from transformers import IntervalStrategy, set_seed
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 from trl import DPOConfig, SFTConfig
 
 from loraplan.plan import get, ordered_names
@@ -151,6 +152,7 @@ class Session:
         self._save()
         self._sample("after")
         if self._manifest.merge and self._owner.main and self._plan.adapter.method != "none":
+            unset_hf_deepspeed_config()  # or ZeRO-3 shares out the weights that one process loads
             self._report(merge(self._plan, self._tokenizer, self._directory / ADAPTER, self._directory / MERGED))
         return "done"
 
@@ -175,6 +177,8 @@ class Session:
                 fsdp.set_state_dict_type("FULL_STATE_DICT")  # or save_model writes nothing
             if name == MODEL or sharded:
                 trainer.save_model(str(staged))  # gathers what is sharded, on every process
+                if self._owner.main:
+                    (staged / "training_args.bin").unlink(missing_ok=True)  # a pickle, of no use to who loads the model
             elif self._owner.main:
                 model = trainer.accelerator.unwrap_model(trainer.model)
                 adapter.save(model, staged, self._initial if self._initial.is_dir() else None)

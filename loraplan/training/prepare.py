@@ -13,7 +13,7 @@ from loraplan.engine import Checker
 from loraplan.formats.reading import Reading
 from loraplan.plan import Plan
 from loraplan.rule import Skip
-from loraplan.training import TrainingError, sources
+from loraplan.training import TrainingError, sources, trackers
 from loraplan.training.hardware import Card
 from loraplan.training.overrides import Override, apply, locate, put
 from loraplan.training.prediction import Prediction, predict
@@ -39,6 +39,7 @@ class Prepared:
     situation: Situation
     prompts: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
+    tracking: trackers.Tracking = field(default_factory=trackers.Tracking)
 
 
 @dataclass
@@ -57,6 +58,7 @@ class Asked:
     """The run is written out for another machine: what is here does not matter."""
     prompts: tuple[str, ...] | None = None
     """None: the first prompts of the data."""
+    report_to: tuple[trackers.Asked, ...] = ()
 
 
 def missing() -> list[str]:
@@ -102,11 +104,12 @@ def prepare(checker: Checker, reading: Reading, asked: Asked, cards: tuple[Card,
         device, processes, sharding(plan, device, processes), held_out,
         frozenset() if asked.anywhere else absent(),
     )  # fmt: skip
-    notes += judge(plan, said, reading, situation)
+    tracking = trackers.choose(reading, asked.report_to, situation.absent)
+    notes += [*tracking.notes, *judge(plan, said, reading, situation)]
     arch = _architecture(checker, reading, plan)
     prediction = predict(plan, arch, cards[0] if situation.device == "cuda" and cards else None)
     prompts = first_prompts(data) if asked.prompts is None else asked.prompts
-    return Prepared(reading, plan, said, data, prediction, situation, prompts, notes)
+    return Prepared(reading, plan, said, data, prediction, situation, prompts, notes, tracking)
 
 
 def judge(plan: Plan, said: dict[str, str], reading: Reading, situation: Situation) -> list[str]:

@@ -13,7 +13,7 @@ from loraplan.engine import Checker
 from loraplan.formats.reading import Reading
 from loraplan.plan import Plan
 from loraplan.rule import Skip
-from loraplan.training import TrainingError, sources, trackers
+from loraplan.training import TrainingError, beyond, sources, trackers
 from loraplan.training.hardware import Card
 from loraplan.training.overrides import Override, apply, locate, put
 from loraplan.training.prediction import Prediction, predict
@@ -114,7 +114,7 @@ def prepare(checker: Checker, reading: Reading, asked: Asked, cards: tuple[Card,
 
 def judge(plan: Plan, said: dict[str, str], reading: Reading, situation: Situation) -> list[str]:
     """Notes on values without effect. Raises TrainingError, naming every value that is refused with its key."""
-    notes, refused = [], []
+    notes, refused = beyond.judge(reading)
     if plan.model.name is None:
         refused.append("no model is named; --model names one")
     for name, value, outcome in fields.judge(plan, situation):

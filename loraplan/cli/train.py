@@ -44,8 +44,8 @@ _FORMS = ("prompt_completion", "messages", "alpaca", "sharegpt", "text", "prefer
 @click.option("--sample-prompt", "prompts", metavar="TEXT", multiple=True, help="Complete this before and after.")
 @click.option("--no-samples", is_flag=True, help="Complete no prompts before and after.")
 @click.option(
-    "--report-to", type=click.Choice(("tensorboard", "wandb", "mlflow", "trackio")), multiple=True,
-    help="Also log there, through transformers' integration.",
+    "--report-to", type=click.Choice(("tensorboard", "wandb", "mlflow", "trackio", "none")), multiple=True,
+    help="Also log there, instead of where the config says.",
 )  # fmt: skip
 @click.option("--run", metavar="NAME", help="Which run, where the config describes several.")
 @click.option("--export", metavar="FILE|KIND", multiple=True, help=f"Write instead of training: {', '.join(EXPORTS)}.")

@@ -16,6 +16,7 @@ from loraplan.plan import Plan, get, ordered_names
 from loraplan.report.plan import where
 from loraplan.training.prediction import Prediction
 from loraplan.training.sources import digest_of
+from loraplan.training.trackers import Tracking
 from loraplan_trainer.manifest import ConfigFile, DataSource, GitState, Manifest, Origin
 
 PACKAGES = (
@@ -38,7 +39,7 @@ class Choices(NamedTuple):
     keep_checkpoints: int = 2
     sample_prompts: tuple[str, ...] = ()
     sample_tokens: int = 64
-    report_to: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] = ()
+    tracking: Tracking = Tracking()
 
 
 def manifest(
@@ -68,7 +69,8 @@ def manifest(
         keep_checkpoints=choices.keep_checkpoints,
         sample_prompts=choices.sample_prompts,
         sample_tokens=choices.sample_tokens,
-        report_to=choices.report_to,
+        report_to=choices.tracking.trackers,
+        tracking=choices.tracking.variables,
         predicted=prediction.predicted,
         suggestions=prediction.suggestions,
         versions=versions(),

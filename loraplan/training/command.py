@@ -7,7 +7,6 @@ import tempfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from loraplan import atomic
 from loraplan.engine import Checker
@@ -23,6 +22,7 @@ from loraplan.training.outcome import differences
 from loraplan.training.overrides import Override
 from loraplan.training.prediction import gib
 from loraplan.training.prepare import Asked, Prepared, missing, prepare, select
+from loraplan.training.trackers import Asked as Report
 from loraplan_trainer import failure
 from loraplan_trainer import manifest as manifests
 from loraplan_trainer.events import End, Start
@@ -57,7 +57,7 @@ class Wishes:
     node_rank: int = 0
     rendezvous: str | None = None
     prompts: tuple[str, ...] | None = None
-    report_to: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] = ()
+    report_to: tuple[Report, ...] = ()
     run: str | None = None
     export: tuple[str, ...] = ()
     plain: bool = False
@@ -113,6 +113,7 @@ def _asked(wishes: Wishes) -> Asked:
         nodes=wishes.nodes,
         anywhere=bool(wishes.export),
         prompts=wishes.prompts,
+        report_to=wishes.report_to,
     )
 
 
@@ -126,7 +127,7 @@ def _choices(prepared: Prepared, wishes: Wishes) -> Choices:
         stream=wishes.stream,
         sample_prompts=prepared.prompts,
         sample_tokens=wishes.sample_tokens,
-        report_to=wishes.report_to,
+        tracking=prepared.tracking,
     )
 
 

@@ -13,7 +13,7 @@ from loraplan.engine import Checker
 from loraplan.formats.reading import Reading
 from loraplan.plan import Plan
 from loraplan.rule import Skip
-from loraplan.training import TrainingError, sources
+from loraplan.training import TrainingError, beyond, sources, trackers
 from loraplan.training.hardware import Card
 from loraplan.training.overrides import Override, apply, locate, put
 from loraplan.training.prediction import Prediction, predict
@@ -21,7 +21,7 @@ from loraplan.training.prompts import first_prompts
 from loraplan_trainer import fields
 from loraplan_trainer.fields.outcomes import NoEffect, Refused
 from loraplan_trainer.manifest import DataSource
-from loraplan_trainer.situation import Situation
+from loraplan_trainer.situation import Situation, absent
 
 NEEDED = ("torch", "transformers", "peft", "trl", "accelerate", "datasets")
 """Packages of the `train` extra without which nothing trains; bitsandbytes is needed for quantized models only."""
@@ -39,6 +39,7 @@ class Prepared:
     situation: Situation
     prompts: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
+    tracking: trackers.Tracking = field(default_factory=trackers.Tracking)
 
 
 @dataclass
@@ -57,6 +58,7 @@ class Asked:
     """The run is written out for another machine: what is here does not matter."""
     prompts: tuple[str, ...] | None = None
     """None: the first prompts of the data."""
+    report_to: tuple[trackers.Asked, ...] = ()
 
 
 def missing() -> list[str]:
@@ -99,19 +101,20 @@ def prepare(checker: Checker, reading: Reading, asked: Asked, cards: tuple[Card,
             data += tuple(item for item in sources.of_options((), asked.eval_data, asked.data_form))
     held_out = any(item.role == "eval" for item in data) or bool(plan.data.val_size)
     situation = Situation(
-        device, processes, sharding(plan, processes), held_out,
-        find_spec("liger_kernel") is not None,
+        device, processes, sharding(plan, device, processes), held_out,
+        frozenset() if asked.anywhere else absent(),
     )  # fmt: skip
-    notes += judge(plan, said, reading, situation)
+    tracking = trackers.choose(reading, asked.report_to, situation.absent)
+    notes += [*tracking.notes, *judge(plan, said, reading, situation)]
     arch = _architecture(checker, reading, plan)
     prediction = predict(plan, arch, cards[0] if situation.device == "cuda" and cards else None)
     prompts = first_prompts(data) if asked.prompts is None else asked.prompts
-    return Prepared(reading, plan, said, data, prediction, situation, prompts, notes)
+    return Prepared(reading, plan, said, data, prediction, situation, prompts, notes, tracking)
 
 
 def judge(plan: Plan, said: dict[str, str], reading: Reading, situation: Situation) -> list[str]:
     """Notes on values without effect. Raises TrainingError, naming every value that is refused with its key."""
-    notes, refused = [], []
+    notes, refused = beyond.judge(reading)
     if plan.model.name is None:
         refused.append("no model is named; --model names one")
     for name, value, outcome in fields.judge(plan, situation):
@@ -126,10 +129,10 @@ def judge(plan: Plan, said: dict[str, str], reading: Reading, situation: Situati
     return notes
 
 
-def sharding(plan: Plan, processes: int) -> Literal["none", "fsdp", "deepspeed"]:
-    """How the launcher is asked to shard: `none`, `fsdp` or `deepspeed`."""
+def sharding(plan: Plan, device: str, processes: int) -> Literal["none", "fsdp", "deepspeed"]:
+    """How the launcher is asked to shard; not on CPUs, where accelerate passes over it (accelerate/state.py@1.15.0)."""
     strategy = plan.distributed.strategy or ""
-    if processes == 1:
+    if processes == 1 or device == "cpu":
         return "none"
     if strategy.startswith("fsdp"):
         return "fsdp"

@@ -103,7 +103,7 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "run.save_strategy": ("epoch", {}),
     "run.save_steps": (5.0, {}),
     "run.logging_steps": (5.0, {}),
-    "run.load_best_model_at_end": (True, {}),
+    "run.load_best_model_at_end": (True, {"run.save_strategy": "epoch"}),
     "run.neftune_noise_alpha": (5.0, {}),
 }
 # Honoured outside the arguments, each by a test of its own: of the data, of loading, of whole runs.
@@ -130,8 +130,8 @@ def test_every_field_is_tested_somewhere() -> None:
 def built(values: dict[str, Any]) -> Any:
     plan = build({**BASE, **values})
     return (
-        arguments.training(plan, CARD, 1), arguments.lora(plan), arguments.quantization(plan), arguments.model(plan),
-        mask(plan),
+        arguments.training(plan, CARD, 1), arguments.lora(plan), arguments.quantization(plan),
+        arguments.model(plan, CARD), mask(plan),
     )  # fmt: skip
 
 
@@ -207,6 +207,7 @@ def test_a_multiplier_becomes_alpha() -> None:
         ("data.val_size", -0.1, {}),
         ("distributed.tensor_parallel", 2, {}),
         ("run.load_best_model_at_end", True, {}),
+        ("run.save_strategy", "best", {}),
         ("run.resume_from_checkpoint", "out/checkpoint-5", {}),
     ],
 )
@@ -224,6 +225,8 @@ def test_what_cannot_be_honoured_is_refused_by_name(name: str, value: Any, other
     [
         ("model.trust_remote_code", True, {}),
         ("model.attn_implementation", "xformers", {}),
+        ("model.attn_implementation", "flash_attention_2", {}),
+        ("model.attn_implementation", "flex_attention", {}),
         ("adapter.dropout", 0.1, {"adapter__method": "none"}),
         ("quantization.quant_type", "nf4", {}),
         ("quantization.double_quant", True, {"quantization__bits": 8.0}),
@@ -251,6 +254,53 @@ def test_sharding_is_the_launchers() -> None:
     assert isinstance(outcome("distributed.strategy", "zero3", sharded), Refused)
     assert isinstance(outcome("distributed.strategy", "fsdp", Situation(device="cuda", processes=2)), Refused)
     assert isinstance(outcome("distributed.offload", True, sharded), Honoured)
+    assert isinstance(outcome("adapter.init", "pissa", sharded), Refused)
+    assert isinstance(outcome("adapter.init", "gaussian", sharded), Honoured)
+    on_cpus = outcome("distributed.strategy", "fsdp", Situation(processes=2))
+    assert isinstance(on_cpus, NoEffect)
+    assert "on cards only" in on_cpus.text
+
+
+def test_the_best_checkpoint_needs_to_be_kept() -> None:
+    found = outcome("run.load_best_model_at_end", True, CARD, run__eval_strategy="epoch", run__save_strategy="steps")
+    assert isinstance(found, Refused)
+    assert "evaluated by epoch and saved by steps" in found.text
+    kept = outcome("run.load_best_model_at_end", True, CARD, run__eval_strategy="steps", run__save_strategy="best")
+    assert isinstance(kept, Honoured)
+    plan = plan_of(run__save_strategy="best")
+    assert arguments.training(plan, CARD, 1)["metric_for_best_model"] == "loss"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "package"),
+    [
+        ("optimizer.name", "schedule_free_adamw", "schedulefree"),
+        ("optimizer.name", "adamw_torch_8bit", "torchao"),
+        ("optimizer.name", "paged_adamw", "bitsandbytes"),
+        ("optimizer.name", "lion_8bit", "bitsandbytes"),
+        ("optimizer.name", "stable_adamw", "torch-optimi"),
+        ("quantization.bits", 4.0, "bitsandbytes"),
+        ("quantization.load_in_8bit", True, "bitsandbytes"),
+    ],
+)
+def test_a_package_that_is_not_installed_is_named(name: str, value: Any, package: str) -> None:
+    refused = outcome(name, value, Situation(absent=frozenset({package})))
+    assert isinstance(refused, Refused)
+    assert f"package {package}" in refused.text
+    assert isinstance(outcome(name, value), Honoured)
+
+
+def test_deepspeed_needs_its_package() -> None:
+    launched = Situation("cuda", 2, "deepspeed", absent=frozenset({"deepspeed"}))
+    assert "package deepspeed" in outcome("distributed.strategy", "zero2", launched).text
+    assert isinstance(outcome("distributed.strategy", "zero2", Situation("cuda", 2, "deepspeed")), Honoured)
+
+
+def test_ligers_kernels_need_a_card_and_its_package() -> None:
+    assert isinstance(outcome("precision.fused_loss", "liger", CARD), Honoured)
+    without = Situation("cuda", absent=frozenset({"liger-kernel"}))
+    assert "not installed" in outcome("precision.fused_loss", "liger", without).text
+    assert "on a card only" in outcome("precision.fused_loss", "liger").text
 
 
 def test_every_value_is_judged_and_only_those() -> None:

@@ -124,7 +124,7 @@ def test_out_of_memory_names_the_phase_its_peaks_and_what_would_fit(
         ({"plan": {"adapter.resume_from": "/nowhere"}}, "adapter.resume_from /nowhere: no adapter_config.json"),
         ({"plan": {"method": "grpo"}}, "method: 'grpo'"),
         ({"plan": {"quantization.bits": 4.0, "quantization.compute_dtype": "float7"}}, "'float7' is no dtype of torch"),
-        ({"plan": {"optimizer.name": "adamw_torch_4bit"}, "dry_run": True}, "torchao"),
+        ({"plan": {"optimizer.name": "adamw_anyprecision"}}, "torchdistx"),
         ({"processes": 2}, "the manifest is for 2 process(es), 1 were started"),
     ],
 )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from loraplan_trainer import events
+from loraplan_trainer.manifest import DataSource
 from tests.trainer.harness import rows_file, train
 from tests.trainer.tiny import pairs
 
@@ -19,6 +21,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "reentrant": {"precision.gradient_checkpointing": True, "precision.use_reentrant": True},
     "bf16": {"precision.bf16": True, "model.dtype": "bfloat16"},
     "autocast off": {"model.dtype": "bfloat16", "adapter.autocast_adapter_dtype": False},
+    "flash attention": {"model.attn_implementation": "flash_attention_2"},
+    "paged": {"optimizer.name": "paged_adamw_8bit"},
+    "lion": {"optimizer.name": "lion_32bit"},
     "eager": {"model.attn_implementation": "eager"},
     "neftune": {"run.neftune_noise_alpha": 5.0},
     "layers": {"adapter.target_modules": ("q_proj",), "adapter.layers_to_transform": (1,)},
@@ -68,6 +73,41 @@ def test_each_setting_trains(name: str, tiny_model: Path, data: Path, tmp_path: 
     assert outcome.code == 0, outcome.of(events.Failed)
     assert set(outcome.losses) == {1, 2}
     assert (outcome.directory / "adapter" / "adapter_model.safetensors").is_file()
+
+
+@pytest.mark.filterwarnings("ignore:CUDA is not available")  # grokadamw asks for CUDA's autocast
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [
+        ("schedule_free_adamw", "schedulefree"),
+        ("adamw_torch_8bit", "torchao"),
+        ("grokadamw", "grokadamw"),
+        ("stable_adamw", "optimi"),
+    ],
+)
+def test_optimizers_of_other_packages_train(
+    name: str, module: str, tiny_model: Path, data: Path, tmp_path: Path
+) -> None:
+    if find_spec(module) is None:
+        pytest.skip(f"{module} is not installed")
+    outcome = train(tmp_path / "run", tiny_model, data, plan={**SHORT, "optimizer.name": name})
+    assert outcome.code == 0, outcome.of(events.Failed)
+    assert set(outcome.losses) == {1, 2}
+
+
+def test_a_polynomial_schedule_that_is_all_warm_up_is_refused(tiny_model: Path, data: Path, tmp_path: Path) -> None:
+    plan = {**SHORT, "schedule.name": "polynomial", "schedule.warmup_steps": 2.0}
+    outcome = train(tmp_path / "run", tiny_model, data, plan=plan)
+    assert outcome.code == 2
+    assert "set schedule.warmup_steps lower" in outcome.error.text
+
+
+def test_only_checkpoints_that_are_better_are_kept(tiny_model: Path, data: Path, tmp_path: Path) -> None:
+    plan = {"schedule.max_steps": 4, "run.save_strategy": "best", "run.eval_strategy": "steps", "run.eval_steps": 2.0}
+    sources = [DataSource(source=str(data), kind="file", role=role) for role in ("train", "eval")]
+    outcome = train(tmp_path / "run", tiny_model, sources, plan=plan)
+    assert outcome.code == 0, outcome.of(events.Failed)
+    assert [event.step for event in outcome.of(events.Checkpoint)] == [2, 4]
 
 
 def test_what_the_libraries_really_received(

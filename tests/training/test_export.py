@@ -6,6 +6,7 @@ import ast
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,34 @@ def test_accelerates_config(plan: dict[str, object], situation: Situation, expec
     for name, value in expected.items():
         section, _, leaf = name.rpartition(".")
         assert (found[section] if section else found)[leaf] == value
+
+
+@pytest.mark.parametrize(
+    ("plan", "situation"),
+    [
+        ({}, Situation("cpu", 2)),
+        ({}, Situation("cuda", 8)),
+        ({"distributed.strategy": "fsdp", "distributed.fsdp": "shard_grad_op"}, Situation("cuda", 2, "fsdp")),
+        ({"distributed.strategy": "fsdp2", "distributed.offload": True}, Situation("cuda", 2, "fsdp")),
+        ({"distributed.strategy": "zero2", "distributed.offload": True}, Situation("cuda", 2, "deepspeed")),
+        ({"distributed.strategy": "zero3"}, Situation("cuda", 2, "deepspeed")),
+        ({"distributed.strategy": "zero3", "distributed.deepspeed": "ds.json"}, Situation("cuda", 2, "deepspeed")),
+    ],
+)
+def test_accelerate_reads_its_config(plan: dict[str, object], situation: Situation, tmp_path: Path) -> None:
+    if find_spec("accelerate") is None:
+        pytest.skip("accelerate is not installed")
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    file = tmp_path / "accelerate.yaml"
+    file.write_text(accelerate.config(build(plan), situation, Nodes()))
+    found = load_config_from_file(str(file))
+    assert found.num_processes == situation.processes
+    if plan.get("distributed.deepspeed"):  # which has its own precision: accelerate raises where both give one
+        assert found.mixed_precision is None
+        assert found.deepspeed_config["deepspeed_config_file"] == "ds.json"
+    else:
+        assert found.mixed_precision == "no"
 
 
 def test_fsdp_needs_packed_weights_of_the_computes_dtype() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from loraplan.plan import Plan, get
 from loraplan_trainer.fields import TABLE
 from loraplan_trainer.fields.examples import PACKING
+from loraplan_trainer.fields.loading import attention
 from loraplan_trainer.fields.outcomes import Honoured, mutates_base, quantized_bits
 from loraplan_trainer.fields.training import OPTIMIZERS
 from loraplan_trainer.situation import Situation
@@ -141,6 +142,8 @@ def _evaluation(plan: Plan, situation: Situation) -> dict[str, Any]:
         arguments["eval_strategy"] = "no"
     elif plan.run.eval_strategy is None:
         arguments["eval_strategy"] = "epoch"
+    if plan.run.save_strategy == "best":
+        arguments["metric_for_best_model"] = "loss"
     if situation.eval_data and plan.batch.eval_batch_size is None and plan.batch.micro_batch_size is not None:
         arguments["per_device_eval_batch_size"] = int(plan.batch.micro_batch_size)
     return arguments
@@ -183,14 +186,14 @@ def quantization(plan: Plan) -> dict[str, Any] | None:
     return {key: value for key, value in arguments.items() if value is not None}
 
 
-def model(plan: Plan) -> dict[str, Any]:
+def model(plan: Plan, situation: Situation) -> dict[str, Any]:
     """Keyword arguments of from_pretrained, the dtype by name; float32 where the Plan has none, as TRL does."""
-    attention = plan.model.attn_implementation
+    kernel = attention(plan, situation)
     arguments: dict[str, Any] = {"dtype": plan.model.dtype or "float32", "trust_remote_code": False}
     if plan.model.revision is not None:
         arguments["revision"] = plan.model.revision
-    if attention is not None:
-        arguments["attn_implementation"] = "sdpa" if attention == "xformers" else attention
+    if kernel is not None:
+        arguments["attn_implementation"] = kernel
     return arguments
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator, model_validator
 
@@ -21,6 +21,12 @@ FILE_NAME = "manifest.json"
 
 Form = Literal["prompt_completion", "messages", "alpaca", "sharegpt", "text", "preference"]
 """How a row holds its example; see `loraplan_trainer.data.forms`."""
+Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio"]
+TRACKERS: tuple[Tracker, ...] = get_args(Tracker)
+TrackerVariable = Literal[
+    "WANDB_PROJECT", "WANDB_ENTITY", "WANDB_NAME", "WANDB_MODE", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_TRACKING_URI"
+]
+"""Names and places only: a key or a password never stands in a manifest."""
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -115,7 +121,9 @@ class Manifest(_Strict):
     sample_prompts: tuple[str, ...] = ()
     """Completed before and after training, greedily; see the `sample` event."""
     sample_tokens: PositiveInt = 64
-    report_to: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] = ()
+    report_to: tuple[Tracker, ...] = ()
+    tracking: dict[TrackerVariable, str] = Field(default_factory=dict)
+    """Names for the trackers, as the environment variables that they read; one that is set already wins."""
     predicted: Predicted | None = None
     suggestions: tuple[str, ...] = ()
     """What would fit instead, one line each; printed when the device runs out of memory."""

@@ -45,7 +45,7 @@ def load_model(plan: Plan, situation: Situation, tokenizer: Any, local_rank: int
     """The base model, quantized where the Plan says so, its embeddings grown to the tokenizer. Raises CannotRun."""
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-    keywords = arguments.model(plan)
+    keywords = arguments.model(plan, situation)
     keywords["dtype"] = _dtype(keywords["dtype"])
     quantization = arguments.quantization(plan)
     if quantization is not None:
@@ -63,7 +63,8 @@ def load_model(plan: Plan, situation: Situation, tokenizer: Any, local_rank: int
             raise
         raise CannotRun(f"model.name {plan.model.name}: cannot be loaded: {_short(error)}") from error
     wanted = len(tokenizer)
-    have = model.get_input_embeddings().weight.shape[0]
+    weight = model.get_input_embeddings().weight
+    have = getattr(weight, "ds_shape", weight.shape)[0]  # ZeRO-3 has shared it out: its own shape is empty
     if wanted > have:
         if not (plan.data.new_tokens or plan.data.resize_vocab):
             raise CannotRun(

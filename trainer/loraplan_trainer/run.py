@@ -11,7 +11,6 @@ import time
 import warnings
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +22,7 @@ from loraplan_trainer.fields.outcomes import Honoured
 from loraplan_trainer.manifest import Manifest
 from loraplan_trainer.memory import Meter, is_out_of_memory
 from loraplan_trainer.signals import Interrupted, Signals
-from loraplan_trainer.situation import Situation
+from loraplan_trainer.situation import Situation, absent
 
 PACKAGES = (
     "loraplan torch transformers peft trl accelerate bitsandbytes datasets tokenizers safetensors liger-kernel".split()
@@ -212,7 +211,7 @@ class Run:
         elif os.environ.get("ACCELERATE_USE_DEEPSPEED", "").lower() in ("true", "1"):
             sharding = "deepspeed"
         held_out = any(source.role == "eval" for source in manifest.data) or bool(self.plan.data.val_size)
-        return Situation(device, self.processes, sharding, held_out, find_spec("liger_kernel") is not None)
+        return Situation(device, self.processes, sharding, held_out, absent())
 
     def _start(self, situation: Situation) -> Start:
         name = "cpu"
@@ -267,6 +266,7 @@ def _quiet_libraries() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.filterwarnings("ignore", message="Paged optimizers are not supported on CPU")  # the log says it
         # PEFT of what it does as it should: saves embeddings that grew, loads the initial adapter to subtract it.
         warnings.filterwarnings("ignore", message="Setting `save_embedding_layers` to `True`")
         warnings.filterwarnings("ignore", message=".*changes the base weights")

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from transformers import IntervalStrategy, set_seed
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 from trl import DPOConfig, SFTConfig
 
 from loraplan.plan import get, ordered_names
-from loraplan_trainer import adapter, arguments, checkpoints, sample
+from loraplan_trainer import adapter, arguments, checkpoints, sample, trackers
 from loraplan_trainer.data.build import Prepared, prepare
 from loraplan_trainer.events import Event, PlanField, Warned
 from loraplan_trainer.failure import CannotRun
@@ -45,6 +46,8 @@ class Session:
         self._situation = situation
         self._directory = owner.directory
         self.recorder = Recorder(owner.report, meter, owner.signals, owner.directory)
+        if owner.main:
+            trackers.ready(self._manifest)
         self._arguments = self._make_arguments()
         set_seed(self._manifest.seed)
         self._tokenizer = load_tokenizer(self._plan)
@@ -58,6 +61,8 @@ class Session:
             self._trainer = self._make_trainer(model, lora)
         ratio = self._plan.adapter.loraplus_lr_ratio if lora is not None else None
         self._trainer.watch(self.recorder, keep=self._manifest.keep_checkpoints, loraplus_lr_ratio=ratio)
+        if self._manifest.report_to:
+            trackers.guard(self._trainer)
 
     def _make_arguments(self) -> Any:
         keywords = arguments.training(self._plan, self._situation, self._manifest.seed)
@@ -66,6 +71,7 @@ class Session:
             made = kind(
                 output_dir=str(self._directory / checkpoints.FOLDER),
                 report_to=list(self._manifest.report_to) or "none",
+                run_name=self._manifest.tracking.get("WANDB_NAME", self._directory.name),
                 disable_tqdm=True,
                 logging_nan_inf_filter=False,  # or transformers hides a NaN loss
                 dataloader_pin_memory=self._situation.device == "cuda",
@@ -151,6 +157,7 @@ class Session:
         self._save()
         self._sample("after")
         if self._manifest.merge and self._owner.main and self._plan.adapter.method != "none":
+            unset_hf_deepspeed_config()  # or ZeRO-3 shares out the weights that one process loads
             self._report(merge(self._plan, self._tokenizer, self._directory / ADAPTER, self._directory / MERGED))
         return "done"
 
@@ -175,6 +182,8 @@ class Session:
                 fsdp.set_state_dict_type("FULL_STATE_DICT")  # or save_model writes nothing
             if name == MODEL or sharded:
                 trainer.save_model(str(staged))  # gathers what is sharded, on every process
+                if self._owner.main:
+                    (staged / "training_args.bin").unlink(missing_ok=True)  # a pickle, of no use to who loads the model
             elif self._owner.main:
                 model = trainer.accelerator.unwrap_model(trainer.model)
                 adapter.save(model, staged, self._initial if self._initial.is_dir() else None)

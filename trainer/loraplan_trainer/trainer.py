@@ -62,7 +62,18 @@ class Watched:
         try:
             return self._create_optimizer(model)
         except (ImportError, ValueError, TypeError) as error:
-            raise CannotRun(f"optimizer.name {self.args.optim}: cannot be made: {error}") from error
+            raise CannotRun(f"optimizer.name {self.args.optim.value}: cannot be made: {error}") from error
+
+    def create_scheduler(self: Any, num_training_steps: int, optimizer: Any = None) -> Any:
+        if (
+            self.args.lr_scheduler_type == "polynomial"
+            and self.args.get_warmup_steps(num_training_steps) >= num_training_steps
+        ):
+            raise CannotRun(
+                f"schedule.name polynomial: the warm-up takes all {num_training_steps} steps, and transformers "
+                "divides by those that are left; set schedule.warmup_steps lower"
+            )
+        return super().create_scheduler(num_training_steps, optimizer)  # type: ignore[misc]
 
     def _create_optimizer(self: Any, model: Any) -> Any:
         if self._loraplus_lr_ratio is None or self.optimizer is not None:
@@ -111,8 +122,11 @@ class Watched:
             with self.recorder.meter.during("save"):
                 super()._save_checkpoint(model, trial)  # type: ignore[misc]
             self.accelerator.wait_for_everyone()
+            best_step = self.state.best_global_step
+            # On every process: each one looks there for the weights that it loads at the end.
+            self.state.best_model_checkpoint = str(checkpoints.path_of(folder, best_step)) if best_step else best
             if self.args.should_save:
-                self._finish(folder, step, best)
+                self._finish(folder, step)
         except (OSError, SafetensorError, RuntimeError) as error:
             if isinstance(error, RuntimeError) and not _is_write_error(error):
                 raise
@@ -127,15 +141,13 @@ class Watched:
         self.accelerator.wait_for_everyone()
         self.recorder.pause(time.monotonic() - begun)
 
-    def _finish(self: Any, folder: Path, step: int, best: str | None) -> None:
+    def _finish(self: Any, folder: Path, step: int) -> None:
         """Rename the staged checkpoint; its state names the best one by the place where it will be."""
-        best_step = self.state.best_global_step
-        self.state.best_model_checkpoint = str(checkpoints.path_of(folder, best_step)) if best_step else best
         staged = checkpoints.path_of(checkpoints.staging(folder), step)
         self.state.save_to_json(str(staged / "trainer_state.json"))
         size = checkpoints.finish(folder, step)
         self.recorder.checkpoint = step
-        checkpoints.prune(folder, self._keep, best_step or None)
+        checkpoints.prune(folder, self._keep, self.state.best_global_step or None)
         why: Literal["schedule", "signal", "end"] = "end" if step >= self.state.max_steps else "schedule"
         if self.recorder.stopped_by_signal:
             why = "signal"

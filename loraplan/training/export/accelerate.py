@@ -36,6 +36,8 @@ def config(plan: Plan, situation: Situation, nodes: Nodes) -> str:
         values["fsdp_config"] = _fsdp(plan)
     if situation.sharding == "deepspeed":
         values["deepspeed_config"] = _deepspeed(plan)
+        if "deepspeed_config_file" in values["deepspeed_config"]:
+            del values["mixed_precision"]  # accelerate raises where both are given (utils/dataclasses.py@1.15.0)
     return yaml.safe_dump(values, sort_keys=False)
 
 

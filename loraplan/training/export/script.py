@@ -15,6 +15,7 @@ from loraplan_trainer import arguments
 from loraplan_trainer.data.encode import mask
 from loraplan_trainer.data.templates import TEMPLATES, is_template_text
 from loraplan_trainer.manifest import DataSource
+from loraplan_trainer.situation import Situation
 
 _DTYPES = ("dtype", "bnb_4bit_compute_dtype", "bnb_4bit_quant_storage")
 
@@ -95,7 +96,7 @@ def source(prepared: Prepared, directory: str) -> str:
             tokenizer_arguments=", ".join(["MODEL", *_revision(plan)]),
             template=_template(plan),
             training=_arguments(keywords, 8, "    "),
-            model=_model(plan, situation.device == "cuda"),
+            model=_model(plan, situation),
             adapter="" if fresh_dpo else _adapter(plan, lora),
             peft=f"        peft_config=LoraConfig(\n{_arguments(lora or {}, 12, '        ')}),\n" if fresh_dpo else "",
             optimizer=_optimizer(plan),
@@ -156,13 +157,13 @@ def _template(plan: Plan) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _model(plan: Plan, cuda: bool) -> str:
-    keywords: dict[str, Any] = arguments.model(plan)
+def _model(plan: Plan, situation: Situation) -> str:
+    keywords: dict[str, Any] = arguments.model(plan, situation)
     quantization = arguments.quantization(plan)
     text = "    model = AutoModelForCausalLM.from_pretrained(\n        MODEL,\n" + _arguments(keywords, 8, "")
     if quantization is not None:
         text += f"        quantization_config=BitsAndBytesConfig(\n{_arguments(quantization, 12, '        ')}),\n"
-    if cuda:
+    if situation.device == "cuda":
         text += '        device_map={"": 0},\n'
     text += "    )\n"
     if plan.data.new_tokens or plan.data.resize_vocab:

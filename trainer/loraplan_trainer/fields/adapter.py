@@ -66,6 +66,10 @@ def _init(value: Any, plan: Plan, situation: Situation) -> Outcome:
     if not known:
         return Refused(f"{value!r} is not among {', '.join(sorted(INITS))} and pissa_niter_N")
     quantized = quantized_bits(plan)
+    if situation.sharding != "none" and (value == "loftq" or mutates_base(value)):
+        return Refused(
+            f"{value} needs whole base weights in every process, which sharding does not leave; use init true"
+        )
     if value == "loftq":
         if quantized != 4:
             return Refused("loftq makes up for a 4-bit base's error; set quantization.bits to 4, or another init")

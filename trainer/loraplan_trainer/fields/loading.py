@@ -18,9 +18,21 @@ from loraplan_trainer.fields.outcomes import (
 )
 from loraplan_trainer.situation import Situation
 
+_ON_CARDS = ("flash_attention_2", "flash_attention_3", "flex_attention")
 
-def _attention(value: Any, _plan: Plan, _situation: Situation) -> Outcome:
-    known = ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")
+
+def attention(plan: Plan, situation: Situation) -> str | None:
+    """The kernel that computes what the Plan's does and runs here; None is transformers' own choice."""
+    value = plan.model.attn_implementation
+    if value == "xformers" or (value in _ON_CARDS and situation.device == "cpu"):
+        return "sdpa"
+    return value
+
+
+def _attention(value: Any, _plan: Plan, situation: Situation) -> Outcome:
+    known = ("eager", "sdpa", *_ON_CARDS)
+    if value in _ON_CARDS and situation.device == "cpu":
+        return NoEffect("its kernels train on a card only; `sdpa` computes the same and is used instead")
     if value in known:
         return Honoured("from_pretrained(attn_implementation=)")
     if value == "xformers":
@@ -41,8 +53,13 @@ def causal_only(value: Any, _plan: Plan, _situation: Situation) -> Outcome:
     return Refused(f"{value!r}: this trainer trains causal language models")
 
 
-def _bits(value: Any, plan: Plan, _situation: Situation) -> Outcome:
+_NO_BITSANDBYTES = Refused("the package bitsandbytes is not installed; pip install it")
+
+
+def _bits(value: Any, plan: Plan, situation: Situation) -> Outcome:
     quantization = plan.quantization
+    if value in (4, 8) and "bitsandbytes" in situation.absent:
+        return _NO_BITSANDBYTES
     if value not in (4, 8, 16, 32):
         return Refused(f"{value:g} bits: bitsandbytes stores 4 or 8")
     if value in (4, 8) and plan.adapter.method == "none":
@@ -75,7 +92,9 @@ def _quantization_method(value: Any, plan: Plan, _situation: Situation) -> Outco
 
 
 def _load_in(bits: int) -> Judge:
-    def judge(value: Any, plan: Plan, _situation: Situation) -> Outcome:
+    def judge(value: Any, plan: Plan, situation: Situation) -> Outcome:
+        if value and "bitsandbytes" in situation.absent:
+            return _NO_BITSANDBYTES
         if value and plan.adapter.method == "none":
             return Refused("quantized weights cannot be trained themselves; set adapter.method to lora")
         if value and plan.quantization.bits not in (None, bits):

@@ -12,7 +12,6 @@ from loraplan_trainer.fields.outcomes import (
     Outcome,
     Refused,
     always,
-    choice,
     never,
     only_false,
 )
@@ -23,10 +22,14 @@ def _strategy(value: Any, _plan: Plan, situation: Situation) -> Outcome:
     sharded = {"fsdp": "fsdp", "fsdp2": "fsdp"}.get(value) or (
         "deepspeed" if value == "deepspeed" or str(value).startswith("zero") else "none"
     )
+    if sharded == "deepspeed" == situation.sharding and "deepspeed" in situation.absent:
+        return Refused("the package deepspeed is not installed; pip install it, or use fsdp2")
     if sharded == situation.sharding:
         return Honoured("the launcher's accelerate settings")
     if situation.processes == 1 and situation.sharding == "none":
         return NoEffect("one process: there is nothing to share out")
+    if situation.device == "cpu" and situation.sharding == "none":
+        return NoEffect("accelerate shards on cards only; each process holds the whole model and takes the same steps")
     return Refused(
         f"{value!r}, but the processes were started with sharding {situation.sharding!r}; "
         "start them with `accelerate launch --config_file` and the accelerate config that `loraplan train` writes"
@@ -72,9 +75,24 @@ def _save_steps(_value: Any, plan: Plan, _situation: Situation) -> Outcome:
     return Honoured("TrainingArguments(save_steps=)")
 
 
-def _best(value: Any, _plan: Plan, situation: Situation) -> Outcome:
+def _save_strategy(value: Any, _plan: Plan, situation: Situation) -> Outcome:
+    if value not in ("no", "steps", "epoch", "best"):
+        return Refused(f"{value!r} is not among no, steps, epoch, best; use steps")
+    if value == "best" and not situation.eval_data:
+        return Refused("there are no held-out data to judge by; set data.val_size, or run.save_strategy to steps")
+    return Honoured("TrainingArguments(save_strategy=)")
+
+
+def _best(value: Any, plan: Plan, situation: Situation) -> Outcome:
     if value and not situation.eval_data:
         return Refused("there are no held-out data to judge by; set data.val_size or run.load_best_model_at_end: false")
+    run = plan.run
+    evaluated, saved = run.eval_strategy or "epoch", run.save_strategy or "steps"
+    if value and saved not in ("best", evaluated):
+        return Refused(
+            f"evaluated by {evaluated} and saved by {saved}, the best one may not be kept; "
+            "give run.eval_strategy and run.save_strategy one value"
+        )
     return Honoured("TrainingArguments(load_best_model_at_end=)")
 
 
@@ -94,9 +112,7 @@ JUDGES: dict[str, Judge] = {
     "distributed.context_parallel": _single("context"),
     "run.eval_strategy": _eval_strategy,
     "run.eval_steps": _eval_steps,
-    "run.save_strategy": choice(
-        "TrainingArguments(save_strategy=)", "no", "steps", "epoch", "best", instead="use steps"
-    ),
+    "run.save_strategy": _save_strategy,
     "run.save_steps": _save_steps,
     "run.logging_steps": always("TrainingArguments(logging_steps=)"),
     "run.load_best_model_at_end": _best,

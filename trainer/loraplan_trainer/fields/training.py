@@ -26,6 +26,18 @@ KNOWN_OPTIMIZERS = frozenset(
 )
 
 
+OPTIMIZER_PACKAGES = {
+    "_4bit": "torchao",
+    "torch_8bit": "torchao",
+    "schedule_free": "schedulefree",
+    "grokadamw": "grokadamw",
+    "stable_adamw": "torch-optimi",
+    "anyprecision": "torchdistx",
+    **dict.fromkeys(("bnb", "8bit", "paged", "lion", "ademamix"), "bitsandbytes"),
+}
+"""Part of an optimizer's name -> its package; the first that fits (transformers/trainer_optimizer.py@5.23.0)."""
+
+
 SCHEDULES = frozenset(
     "linear cosine cosine_with_restarts polynomial constant constant_with_warmup inverse_sqrt".split()
 )
@@ -43,13 +55,19 @@ def _method(value: Any, _plan: Plan, _situation: Situation) -> Outcome:
     return Refused(f"{value!r}: this trainer does sft, pt and dpo; train with the config's own framework")
 
 
-def _optimizer(value: Any, plan: Plan, _situation: Situation) -> Outcome:
+def _optimizer(value: Any, plan: Plan, situation: Situation) -> Outcome:
     name = OPTIMIZERS.get(value, value)
     if name not in KNOWN_OPTIMIZERS:
         return Refused(f"{value!r} is not among {', '.join(sorted(KNOWN_OPTIMIZERS))}")
     if value == "adam" and plan.optimizer.weight_decay:
         return Refused("adam with weight decay is L2 regularisation, which transformers does not have; use adamw_torch")
-    return Honoured(f"TrainingArguments(optim={name})")
+    package = next((package for part, package in OPTIMIZER_PACKAGES.items() if part in name), None)
+    if package in situation.absent:
+        return Refused(
+            f"{name} is in the package {package}, which is not installed; pip install it, or use adamw_torch"
+        )
+    unpaged = "paged" in name and situation.device == "cpu"
+    return Honoured(f"TrainingArguments(optim={name})" + ", which pages nothing on a CPU" * unpaged)
 
 
 def _schedule(value: Any, _plan: Plan, _situation: Situation) -> Outcome:
@@ -130,9 +148,11 @@ def _offloading(value: Any, _plan: Plan, situation: Situation) -> Outcome:
 
 
 def _fused_loss(value: Any, plan: Plan, situation: Situation) -> Outcome:
-    if value == "liger" and situation.liger and plan.method != "dpo":
+    if value == "liger" and situation.device == "cpu":
+        return NoEffect("liger-kernel's kernels run on a card only; TRL's own chunked loss, the same values")
+    if value == "liger" and "liger-kernel" not in situation.absent and plan.method != "dpo":
         return Honoured("SFTConfig(use_liger_kernel=) for the layers; the loss is TRL's own chunked one")
-    if value == "liger":
+    if value == "liger" and plan.method != "dpo":
         return NoEffect("liger-kernel is not installed; TRL's own chunked loss, the same values")
     return NoEffect("TRL's own chunked loss, the same values")
 

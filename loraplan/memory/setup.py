@@ -123,6 +123,7 @@ def _fields(plan: Plan) -> tuple[Any, ...]:
         quantization.double_quant, plan.optimizer.name, precision.bf16, precision.fp16,
         precision.gradient_checkpointing, precision.checkpointing_kind, precision.activation_offloading,
         precision.fused_loss, distributed.strategy, distributed.devices, plan.data.packing, plan.data.packing_strategy,
+        plan.data.padding_free,
     )  # fmt: skip
 
 
@@ -368,7 +369,7 @@ def _masked(plan: Plan, stack: Stack) -> bool:
     """Whether transformers makes a mask of all pairs: for padding, and for sequences that share a row."""
     if stack.name in _UNMASKED:
         return False
-    return _flat(plan, stack) if plan.data.packing else _padded(plan, stack)
+    return _flat(plan, stack) or (not plan.data.packing and _padded(plan, stack))
 
 
 def _padded(plan: Plan, stack: Stack) -> bool:
@@ -378,8 +379,9 @@ def _padded(plan: Plan, stack: Stack) -> bool:
 
 
 def _flat(plan: Plan, stack: Stack) -> bool:
-    """Whether packed rows reach the model as one."""
-    return bool(stack.packs_flat and plan.data.packing and plan.data.packing_strategy != "wrapped")
+    """Whether the rows of a batch reach the model as one."""
+    packed = plan.data.packing and plan.data.packing_strategy != "wrapped"
+    return bool(stack.packs_flat and (packed or plan.data.padding_free))
 
 
 def _block_weights(item: blocks.Block, dtype: int) -> tuple[int, int]:

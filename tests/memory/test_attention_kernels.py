@@ -108,6 +108,7 @@ def test_trl_packs_a_batch_into_one_row() -> None:
     """sdpa then sees every pair of the whole batch; FlashAttention does not, and older releases did not know."""
     arch, trl = arch_of("meta-llama/Llama-3.1-8B"), stack_for("trl")
     assert mask(masked(arch, trl, packing=True)) == (4 * LENGTH) ** 2
+    assert mask(masked(arch, trl, packing=False, **{"data.padding_free": True})) == (4 * LENGTH) ** 2
     flash = {"model.attn_implementation": "flash_attention_2"}
     assert mask(masked(arch, trl, packing=True, **flash)) == 0
     assert mask(masked(arch, trl, packing=True, **{"data.packing_strategy": "wrapped"})) == 0

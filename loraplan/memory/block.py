@@ -185,7 +185,7 @@ def _linear(
     base = tape.op(name, (cast,), Size(out * n_out), saves=keep, forward=workspace, backward=workspace)
     if not projection.rank:
         return base, out
-    return _adapter(tape, name, x, width, base, out, projection, numerics, copies), out
+    return _adapter(tape, name, x, width, base, out, projection, numerics, copies)
 
 
 def _adapter(
@@ -198,7 +198,7 @@ def _adapter(
     projection: Projection,
     numerics: Numerics,
     copies: float,
-) -> int:
+) -> tuple[int, int]:
     """base + dropout(x) A B * scaling, as peft 0.21.2 tuners/lora/layer.py `Linear.forward` and bnb.py compute it."""
     n_in, n_out, rank = projection.inputs * copies, projection.outputs * copies, projection.rank * copies
     adapter = numerics.adapter
@@ -211,22 +211,49 @@ def _adapter(
     if numerics.dropout:
         mask = tape.aside(Size(n_in))
         typed = tape.op(f"{name} adapter dropout", (typed,), Size(bytes_in * n_in), saves=(mask,))
+    dropped, bytes_dropped = typed, bytes_in
     if numerics.autocast and bytes_in != numerics.compute:
         typed, bytes_in = tape.op(f"{name} autocast", (typed,), Size(numerics.compute * n_in)), numerics.compute
     keep = () if projection.variant == "fa" else (typed,)
     low = tape.op(f"{name} lora_A", (typed,), Size(bytes_in * rank), saves=keep)
     high = tape.op(f"{name} lora_B", (low,), Size(bytes_in * n_out), saves=(low,))
     if projection.variant == "dora":
-        high = _dora(tape, name, base, out, high, bytes_in, projection, numerics, copies)
+        again = None
+        if numerics.dropout:
+            again, bytes_again = _dora_product(tape, name, dropped, bytes_dropped, projection, numerics, copies)
+        high = _dora(
+            tape, name, base if again is None else again, out if again is None else bytes_again, high,
+            bytes_dropped, projection, numerics, copies, copied=again is not None,
+        )  # fmt: skip
+        bytes_in = max(out, adapter)  # the magnitude is in the adapter's type
     else:
         high = tape.op(f"{name} scaling", (high,), Size(bytes_in * n_out))
     wide = max(out, bytes_in)
     same = tuple(item for item, size in ((base, out), (high, bytes_in)) if size == wide)
     total = tape.op(f"{name} adapter added", (base, high), Size(wide * n_out), views=same)
-    if wide != out:
-        total = tape.op(f"{name} result cast", (total,), Size(out * n_out))
-    tape.hold_here(x, cast)  # the caller's argument and the layer's local
-    return total
+    if wide != out and not (own_type and projection.variant == "dora"):  # bnb.py converts the result outside autocast
+        total, wide = tape.op(f"{name} result cast", (total,), Size(out * n_out)), out
+    held = (x, cast, dropped) if projection.variant == "dora" else (x, cast)
+    tape.hold_here(*held)  # the caller's argument and the layer's locals
+    return total, wide
+
+
+def _dora_product(
+    tape: Tape, name: str, x: int, width: int, projection: Projection, numerics: Numerics, copies: float
+) -> tuple[int, int]:
+    """The base product once more, of the dropped input (peft 0.21.2 tuners/lora/variants.py: `base_result = None`).
+
+    Its weight is a copy in the input's type, and is saved for the input's gradient.
+    """
+    size = numerics.compute if numerics.autocast else width
+    if size != width:
+        x = tape.op(f"{name} dora input cast", (x,), Size(size * projection.inputs * copies))
+    plain = not projection.quantized and not numerics.autocast and numerics.weight == width
+    weight = Size(0, 0, 0 if plain else size * projection.inputs * projection.outputs)
+    product = tape.op(
+        f"{name} dora product", (x,), Size(size * projection.outputs * copies), saves=(tape.aside(weight),)
+    )
+    return product, size
 
 
 def _dora(
@@ -235,35 +262,35 @@ def _dora(
     base: int,
     out: int,
     high: int,
-    bytes_in: int,
+    wide: int,
     projection: Projection,
     numerics: Numerics,
     copies: float,
+    *,
+    copied: bool,
 ) -> int:
     """(m - 1) * base + m * lora * scaling (peft 0.21.2 tuners/lora/dora.py): both products keep their factors.
 
     The column norm is computed through the identity: a square of the input's width, the update, the weight in the
-    adapter's type, the scaled update and their sum.
+    input's type, `wide` bytes, the scaled update and their sum. `copied`: that copy of the weight is saved already.
     """
     n_out = projection.outputs * copies
     weight = projection.inputs * projection.outputs
-    wide = numerics.adapter
     # Without a graph the identity is gone before the norm is made; with one it stays to the end. The weight's copy in
-    # the adapter's type is none where it has that type.
+    # the input's type is none where it has that type.
     cast = wide != numerics.compute
-    making = wide * max(weight * (4 if cast else 3), projection.inputs**2 + weight)
-    identity = wide * projection.inputs**2
+    identity = numerics.adapter * projection.inputs**2
+    making = max(wide * weight * (4 if cast else 3), identity + wide * weight)
     first = Size(0, 0, making)
     first_graph = Size(0, 0, wide * weight * (4 if cast else 3) + identity - making)
-    rest, rest_graph = Size(0, 0, wide * weight * (2 if cast else 1)), Size(0, 0, identity)
-    size = max(out, wide)
+    locals_ = 1 if not cast or (copied and not numerics.autocast) else 2
+    rest, rest_graph = Size(0, 0, wide * weight * locals_), Size(0, 0, identity)
+    size = max(out, numerics.adapter)
     shifted = tape.op(f"{name} dora base", (base,), Size(size * n_out), saves=(base,), forward=first, graph=first_graph)
-    scaled = tape.op(
-        f"{name} dora lora", (high,), Size(bytes_in * n_out), saves=(high,), forward=rest, graph=rest_graph
-    )
-    scaled = tape.op(f"{name} scaling", (scaled,), Size(bytes_in * n_out), forward=rest, graph=rest_graph)
+    scaled = tape.op(f"{name} dora lora", (high,), Size(size * n_out), saves=(high,), forward=rest, graph=rest_graph)
+    scaled = tape.op(f"{name} scaling", (scaled,), Size(size * n_out), forward=rest, graph=rest_graph)
     return tape.op(
-        f"{name} dora sum", (shifted, scaled), Size(bytes_in * n_out), views=(shifted, scaled),
+        f"{name} dora sum", (shifted, scaled), Size(size * n_out), views=(shifted, scaled),
         forward=rest, graph=rest_graph,
     )  # fmt: skip
 

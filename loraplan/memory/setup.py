@@ -157,10 +157,13 @@ def _frame(plan: Plan, arch: ArchSpec, stack: Stack, *, accumulates: bool) -> Se
     checkpointing = plan.precision.gradient_checkpointing
     if checkpointing is None:
         checkpointing = stack.checkpointing
+    # DoRA's magnitude in fp32 makes fp32 of what a quantized layer returns under autocast (peft 0.21.2 lora/bnb.py).
+    widened = bool(mixed) and storage.kind.startswith("bnb") and adapter_bytes == 4 and bool(plan.adapter.use_dora)
+    widened = widened and any(_ends_in_adapter(item.block) for item in made.layers)
     numerics = Numerics(
         weight=weight_bytes,
         compute=2 if mixed or weight_bytes == 2 else 4,
-        stream=4 if norm == 4 and weight_bytes == 2 else weight_bytes,
+        stream=4 if (norm == 4 and weight_bytes == 2) or widened else weight_bytes,
         norm_weight=norm,
         norm_trained=full,
         adapter=adapter_bytes,
@@ -382,6 +385,11 @@ def _flat(plan: Plan, stack: Stack) -> bool:
     """Whether the rows of a batch reach the model as one."""
     packed = plan.data.packing and plan.data.packing_strategy != "wrapped"
     return bool(stack.packs_flat and (packed or plan.data.padding_free))
+
+
+def _ends_in_adapter(block: blocks.Block) -> bool:
+    """Whether what a block adds to its input comes from an adapted layer."""
+    return bool((block.output and block.output.rank) or block.mlp[-1].rank)
 
 
 def _block_weights(item: blocks.Block, dtype: int) -> tuple[int, int]:

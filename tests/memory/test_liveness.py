@@ -175,3 +175,14 @@ def test_gelu_written_out_is_in_fp32_under_autocast():
     )  # fmt: skip
     plain, cast = (saved(shape, Numerics(autocast=autocast)) for autocast in (False, True))
     assert cast - plain >= 10240 * (2 + 2 + 4 + 4 - (2 + 2 + 2 + 2))
+
+
+def test_dora_with_dropout_keeps_a_copy_of_each_weight():
+    """The base product is made once more of the dropped input, whose gradient needs the weight in the input's type."""
+    shape = llama()
+    shape = shape._replace(query=tuple(p._replace(rank=8, variant="dora") for p in shape.query))
+    weights = 4096 * (4096 + 1024 + 1024)
+    for numerics, size in ((Numerics(dropout=True), 4), (Numerics(dropout=True, autocast=True), 2)):
+        without = numerics._replace(dropout=False)
+        kept = [block.profile(shape, item, recomputed=False).saved.fixed for item in (without, numerics)]
+        assert kept[1] - kept[0] == weights * size

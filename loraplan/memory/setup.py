@@ -157,9 +157,12 @@ def _frame(plan: Plan, arch: ArchSpec, stack: Stack, *, accumulates: bool) -> Se
     checkpointing = plan.precision.gradient_checkpointing
     if checkpointing is None:
         checkpointing = stack.checkpointing
-    # DoRA's magnitude in fp32 makes fp32 of what a quantized layer returns under autocast (peft 0.21.2 lora/bnb.py).
-    widened = bool(mixed) and storage.kind.startswith("bnb") and adapter_bytes == 4 and bool(plan.adapter.use_dora)
-    widened = widened and any(_ends_in_adapter(item.block) for item in made.layers)
+    # bitsandbytes returns the type it is given, and autocast's layer_norm gives fp32; DoRA's magnitude in fp32 makes
+    # fp32 of what a quantized layer returns (peft 0.21.2 lora/bnb.py). Then the residual stream is fp32 too.
+    widened = False
+    if mixed and storage.kind.startswith("bnb"):
+        dora = adapter_bytes == 4 and bool(plan.adapter.use_dora)
+        widened = made.norm == "layer" or (dora and any(_ends_in_adapter(item.block) for item in made.layers))
     numerics = Numerics(
         weight=weight_bytes,
         compute=2 if mixed or weight_bytes == 2 else 4,

@@ -367,3 +367,15 @@ def test_a_framework_without_known_facts_is_said_and_widens_the_range() -> None:
 
 def test_loraplans_own_config_is_estimated_as_its_trainer_runs_it() -> None:
     assert stack_for("loraplan") == stack_for("trl")
+
+
+@pytest.mark.parametrize(
+    ("name", "dora", "width"),
+    [("bigcode/starcoder2-3b", False, 4), ("google/gemma-2-9b", False, 2), ("google/gemma-2-9b", True, 4)],
+)
+def test_quantized_layers_under_autocast_return_what_they_are_given(name, dora, width):
+    """A LayerNorm's fp32 and DoRA's magnitude in fp32 make the residual stream, which checkpoints keep, fp32."""
+    arch = resolve(name, base_dir=".", online=False, problems=[])
+    run = replace(plan(adapter__use_dora=dora), quantization=DOUBLE)
+    kept = of(estimate(run, arch, stack=stack_for("ms-swift")), "forward", "checkpointed inputs")
+    assert kept == pytest.approx(2 * 1024 * arch.hidden_size * arch.num_layers * width, rel=0.03)

@@ -150,7 +150,7 @@ def test_dora_with_dropout(family: str) -> None:
             cache=False,
         )
         true, size = extrapolate(config_of(config), setting).peak, closed_form(config, setting).peak.bytes
-        # Of small models' batches the copies of one layer's weights are the most, and not all of them are alive at once.
+        # In a small batch the copies of one layer's weights are the most, and not all of them are alive at once.
         if not -0.03 * true < size - true < (0.03 if checkpointing == "off" else 0.1) * true:
             wrong.append(f"nf4 {nf4} autocast {autocast} {checkpointing}: {size / true - 1:+.2%} of {true}")
     assert not wrong, "\n".join(wrong)

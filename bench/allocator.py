@@ -28,7 +28,7 @@ sys.path.append(str(Path(__file__).parents[1]))
 
 from loraplan import __version__
 from loraplan.arch.catalogue import all_rows
-from loraplan.memory.observed import SEGMENTS, moving
+from loraplan.memory.observed import SEGMENTS, SEGMENTS_WHOLE, moving
 from loraplan.trace.setting import Setting
 from tests.oracle_memory.closed import closed_form
 
@@ -129,7 +129,10 @@ def read(name: str) -> list[dict[str, Any]]:
 
 def share(lines: list[dict[str, Any]]) -> float:
     """The share of what moves that stays reserved beside it: the median over the runs."""
-    found = [(line["reserved"] - line["alive"] - SEGMENTS) / line["moving"] for line in lines if line["moving"]]
+    found = []
+    for line in lines:
+        segments = SEGMENTS if line["loss"] == "chunked" else SEGMENTS_WHOLE
+        found.append((line["reserved"] - line["alive"] - segments) / line["moving"])
     return max(statistics.median(found), 0.0)
 
 
@@ -152,7 +155,7 @@ The estimate's peak beside what was alive in {count} of these runs: median diffe
 *Reserved*: what `torch.cuda.max_memory_reserved` would show, on a card without end. *Needed*: the smallest card on
 which the same run does not fail, found by replaying it on smaller and smaller ones. Both over what is alive at most, as
 5th percentile, median and 95th percentile. *Share*: of what moves within a step, the part that stays reserved beside it
-(median, after 300 MiB).
+(median, after {pieces} or, with whole logits, {whole} MiB).
 
 | runs | | reserved | needed | share |
 | --- | --- | --- | --- | --- |"""
@@ -167,6 +170,8 @@ def page() -> str:
             version=__version__,
             transformers=fixed[0]["transformers"],
             count=len(fixed),
+            pieces=SEGMENTS >> 20,
+            whole=SEGMENTS_WHOLE >> 20,
             median=100 * statistics.median(off),
             most=100 * at(off, 0.9),
             worst=100 * max(off),

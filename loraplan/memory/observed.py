@@ -21,17 +21,20 @@ MODEL = 0.03
 MEASURED = {"TRL": MODEL, "transformers + PEFT": MODEL, "fsdp_qlora": MODEL, "litgpt": 0.05}
 UNMEASURED = 0.08
 """Half width for stacks with few rows of known shape, or none."""
-RESERVED = 0.12
-"""Half width of the reserved range: nine of ten replays, and the width of the allocated range."""
-SEGMENTS = 300 << 20
-"""Bytes that segments leave unused in any run."""
+RESERVED, RESERVED_FULL = 0.12, 0.2
+"""Half width of the reserved range: nine of ten replays, and the width of the allocated range. Replays of full
+fine-tuning with checkpointing differ more."""
+SEGMENTS, SEGMENTS_WHOLE = 100 << 20, 300 << 20
+"""Bytes that segments leave unused in any run, with a loss in pieces and on whole logits."""
 _PIECES = ("linear", "chunked", "tiled", "unsloth")
-_CACHED = {(False, True): 0.02, (False, False): 0.05, (True, True): 0.14, (True, False): 0.22}
+_CACHED = {(False, True): 0.02, (False, False): 0.05, (True, True): 0.13, (True, False): 0.22}
 """(Checkpointing, loss in pieces): the share of what moves in a step that stays reserved beside it.
 
 Fitted to replays through the allocator's own rules (bench/allocator.py, docs/allocator.md). What is recomputed asks
 for blocks of many sizes, and large logits leave segments that smaller requests cut up.
 """
+_CACHED_FULL = {(False, True): 0.1, (False, False): 0.07, (True, True): 0.19, (True, False): 0.3}
+"""The same of full fine-tuning."""
 _CACHED_VARYING = {(False, True): 0.05, (False, False): 0.2, (True, True): 0.3, (True, False): 0.5}
 """The same where batches have many lengths: a longer one fits none of the blocks that are cached."""
 KEPT = 0.05
@@ -79,16 +82,17 @@ def ranges(run: Setup, phases: tuple[Phase, ...], peak: Phase, split: Shards, de
     if not evidence or split.gpus > 8:
         low, high = low + 0.05, high + 0.05
     size = peak.bytes
-    left, cached = 0, _CACHED
+    left, cached = 0, _CACHED_FULL if run.full else _CACHED
     if not run.plan.data.packing and not run.stack.empties_cache:
         cached = _CACHED_VARYING
         left = POOLS + sum([term.bytes for term in peak.terms if term.name in _LARGE])
     allocated = Range(int(size * (1 - min(low, 0.9))), size, int(size * (1 + high)))
     regime = (run.checkpointing, run.loss in _PIECES)
     moved = moving(peak)
-    expected = size + SEGMENTS + int(cached[regime] * moved)
-    least = max(int(expected * (1 - RESERVED - min(low - MODEL, 0.8))), allocated.low)
-    reserved = Range(least, expected, int(expected * (1 + RESERVED + high - MODEL)) + left)
+    expected = size + (SEGMENTS if regime[1] else SEGMENTS_WHOLE) + int(cached[regime] * moved)
+    half = RESERVED_FULL if run.full and run.checkpointing else RESERVED
+    least = max(int(expected * (1 - half - min(low - MODEL, 0.75))), allocated.low)
+    reserved = Range(least, expected, int(expected * (1 + half + high - MODEL)) + left)
     needed = _needed(run, peak, allocated, regime, moved)
     total = _total(phases, peak, reserved, allocated, split, left)
     if device is not None and needed.expected + CONTEXT <= device.usable_bytes:

@@ -125,7 +125,6 @@ def command(
             runs = [run._replace(stack=with_facts(run.stack, said)) for run in runs]
         except ValueError as error:
             fail(f"--fact: {error}")
-    title = path or f"{model} {method or 'lora'}"
     code = 0
     chunks: list[str] = []
     found: list[dict[str, Any]] = []
@@ -134,13 +133,17 @@ def command(
         if wanted:
             chunks.append(_sweep(run.plan, run.arch, run.stack, device, wanted, look, form, plot))
             continue
-        text, values, fits = _one(run.plan, run.arch, run.stack, device, look, form, title, not no_options, explain)
+        text, values, fits = _one(run.plan, run.arch, run.stack, device, look, form, not no_options, explain)
         chunks.append(text)
         found.append(values)
         code = code if fits else 1
-    text = "\n\n".join(chunks) if form != "json" or wanted else json.dumps(
-        {"version": 1, "path": path, "runs": found}, indent=2, allow_nan=False
-    )  # fmt: skip
+    text = "\n\n".join(chunks)
+    if form == "json" and not wanted:
+        text = json.dumps({"version": 1, "path": path, "runs": found}, indent=2, allow_nan=False)
+    elif form == "html" and not wanted:
+        from loraplan.report import memory_html
+
+        text = memory_html.page(path or f"{model} {method or 'lora'}", chunks)
     if output_file is None:
         click.echo(text, color=look.color)
     else:
@@ -149,8 +152,8 @@ def command(
 
 
 def _one(
-    plan: Plan, arch: ArchSpec, stack: Stack, device: Device | None, look: Any, form: str, title: str,
-    others: bool, explain: bool,
+    plan: Plan, arch: ArchSpec, stack: Stack, device: Device | None, look: Any, form: str, others: bool,
+    explain: bool,
 ) -> tuple[str, dict[str, Any], bool]:  # fmt: skip
     """(text, JSON values, whether it fits) of one run."""
     from loraplan.memory.fit import fit
@@ -171,7 +174,7 @@ def _one(
     if form == "html":
         from loraplan.report import memory_html
 
-        return "\n".join(memory_html.lines(found, device, shown, title=title)), {}, fits
+        return "\n".join(memory_html.lines(found, device, shown)), {}, fits
     from loraplan.report import memory_text
 
     return "\n".join(memory_text.lines(found, device, look, shown, explained_by=stack if explain else None)), {}, fits

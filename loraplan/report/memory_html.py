@@ -31,11 +31,14 @@ td, th { border-color: #3a3a40 } .src { color: #999 } .fits { color: #6fcf6f } .
 """
 
 
-def lines(found: Estimate, device: Device | None, options: Iterable[Option] = (), *, title: str) -> Iterator[str]:
-    """The page of one run."""
-    yield "<!doctype html>"
-    yield f'<html lang="en"><meta charset="utf-8"><title>{escape(title)}: memory</title><style>{_STYLE}</style>'
-    yield f"<h1>{escape(title)}</h1>"
+def page(title: str, runs: Iterable[str]) -> str:
+    """One page of all runs of a file."""
+    head = f'<html lang="en"><meta charset="utf-8"><title>{escape(title)}: memory</title><style>{_STYLE}</style>'
+    return "\n".join(("<!doctype html>", head, f"<h1>{escape(title)}</h1>", *runs, "</html>"))
+
+
+def lines(found: Estimate, device: Device | None, options: Iterable[Option] = ()) -> Iterator[str]:
+    """The part of one run."""
     yield f"<p><b>Peak {gib(found.peak.bytes)} allocated</b>, in the {found.peak.name} phase ({escape(found.stack)})."
     if device is not None:
         verdict = fit(found, device)
@@ -67,7 +70,6 @@ def lines(found: Estimate, device: Device | None, options: Iterable[Option] = ()
                 f'<div class="src">{escape(term.source)}</div></tr>'
             )
         yield "</table></details>"
-    yield "</html>"
 
 
 def _bar(phase: Phase, whole: int) -> str:

@@ -159,6 +159,12 @@ class TestForPrograms:
         assert "absent" in err
         assert "No such file" in err
 
+    def test_html_of_several_runs_is_one_page(self, capsys, tmp_path):
+        path = tmp_path / "two.yml"
+        path.write_text(f"{CONFIG}---\n{CONFIG}", encoding="utf-8")
+        _, out, _ = run(capsys, str(path), "--format", "html")
+        assert (out.count("<html"), out.count("</html>"), out.count("<h1>"), out.count("<b>Peak")) == (1, 1, 1, 2)
+
     def test_html_is_one_page_without_scripts(self, capsys, config, tmp_path):
         page = tmp_path / "memory.html"
         code, out, _ = run(capsys, config, "--gpu", "rtx-4090", "--format", "html", "--output-file", str(page))

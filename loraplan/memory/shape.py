@@ -14,7 +14,7 @@ from loraplan.plan import Adapter
 _PARALLEL = frozenset("gpt_neox gptj falcon phi cohere cohere2 codegen".split())
 _FP32_NORM_WEIGHT = frozenset("gemma gemma2 gemma3 gemma3_text gemma3n gemma3n_text gemma4 gemma4_text".split())
 _PYTHON_GELU = frozenset("gpt2 gptj phi codegen".split())
-_PARTIAL_ROTARY = frozenset("gpt_neox phi stablelm glm glm4".split())
+_PARTIAL_ROTARY = frozenset("gpt_neox phi phi3 stablelm glm glm4".split())  # phi3 joins them always
 _NO_ROTARY = frozenset("gpt2 gpt_bigcode bloom mpt opt".split())
 
 

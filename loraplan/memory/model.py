@@ -17,6 +17,8 @@ from loraplan.plan import Plan
 
 _LIVENESS = "liveness of the operations as the stack runs them (loraplan.memory.block)"
 _AUTOGRAD = "torch 2.13 csrc/autograd"
+_COLLATOR = "transformers 5.23 data/data_collator.py"
+_NONE = Term("", 0, "", "")
 _CUBLAS = "torch 2.13 aten/src/ATen/cuda/CublasHandlePool.cpp"
 
 
@@ -58,7 +60,7 @@ class _Parts(NamedTuple):
     saved: int
     """Of all blocks, without checkpointing."""
     grads: int
-    batch: int
+    batch: Term
     logits: int
     """The output that the training loop holds through the backward."""
     autocast: int
@@ -119,18 +121,19 @@ def _parts(run: Setup, split: Shards, device: Device | None) -> _Parts:
         0 if run.offloads else inputs,
         int(saved),
         grads,
-        24 * tokens,
+        Term("batch", 24 * tokens, "tokens × 3 int64: ids, mask, labels", _COLLATOR),
         logits,
         cast,
     )
 
 
 def _phase(name: str, parts: _Parts, *terms: Term) -> Phase:
-    batch = Term("batch", parts.batch, "tokens × 3 int64: ids, mask, labels", "transformers 5.23 data/data_collator.py")
-    return phase(name, (*parts.static, batch, *terms))
+    return phase(name, (*parts.static, parts.batch, *terms))
 
 
 def _gathered(size: int, blocks: int) -> Term:
+    if not size:
+        return _NONE
     return Term(
         "gathered weights", size, f"embeddings and head + {blocks} block{'s' if blocks > 1 else ''}, whole",
         "torch 2.13 distributed/fsdp/_flat_param.py, BACKWARD_PRE prefetch",
@@ -160,6 +163,8 @@ def _kept(run: Setup, parts: _Parts) -> Term:
 
 
 def _cast(parts: _Parts) -> Term:
+    if not parts.autocast:
+        return _NONE
     return Term(
         "autocast copies",
         parts.autocast,
@@ -169,13 +174,17 @@ def _cast(parts: _Parts) -> Term:
 
 
 def _accumulated(run: Setup, parts: _Parts) -> Term:
-    size = parts.grads if run.accumulates else 0
+    if not run.accumulates:
+        return _NONE
     return Term(
-        "gradients", size, "trained × bytes, of the micro-batches before", f"{_AUTOGRAD}/functions/accumulate_grad.h"
-    )
+        "gradients", parts.grads, "trained × bytes, of the micro-batches before",
+        f"{_AUTOGRAD}/functions/accumulate_grad.h",
+    )  # fmt: skip
 
 
 def _cache(run: Setup) -> Term:
+    if not run.cache:
+        return _NONE
     return Term(
         "key-value cache",
         run.cache * run.tokens,
@@ -186,15 +195,15 @@ def _cache(run: Setup) -> Term:
 
 def _kept_cache(run: Setup) -> Term:
     """The cache where the loop holds the model's output, which carries it, through the backward."""
-    found = _cache(run)
-    return found if run.stack.keeps_logits else found._replace(bytes=0)
+    return _cache(run) if run.stack.keeps_logits else _NONE
 
 
 def _mask(run: Setup, *, behind: bool = True) -> Term:
     """The attention mask; `behind` the forward, where checkpoints hold it as an argument, or attention as an input."""
-    held = not behind or run.checkpointing or run.mask > 1
+    if not run.mask or (behind and not run.checkpointing and run.mask == 1):
+        return _NONE
     return Term(
-        "attention mask", run.mask * run.tokens * run.positions if held else 0, "tokens × positions × bytes",
+        "attention mask", run.mask * run.tokens * run.positions, "tokens × positions × bytes",
         "transformers 5.23 masking_utils.py",
     )  # fmt: skip
 
@@ -345,7 +354,7 @@ def _evaluation(run: Setup, split: Shards, parts: _Parts) -> tuple[Phase, ...]:
             "evaluation",
             (
                 *parts.static,
-                Term("batch", 24 * tokens, "evaluation tokens × 3 int64", "transformers 5.23 data/data_collator.py"),
+                Term("batch", 24 * tokens, "evaluation tokens × 3 int64", _COLLATOR),
                 Term("logits and loss", int(max(inside, ending)), formula, _LIVENESS),
                 _gathered(parts.gathered_one if split.parameters > 1 else 0, 1),
             ),

@@ -94,7 +94,7 @@ def ranges(run: Setup, phases: tuple[Phase, ...], peak: Phase, split: Shards, de
     least = max(int(expected * (1 - half - min(low - MODEL, 0.75))), allocated.low)
     reserved = Range(least, expected, int(expected * (1 + half + high - MODEL)) + left)
     needed = _needed(run, peak, allocated, regime, moved)
-    total = _total(phases, peak, reserved, allocated, split, left)
+    total = _total(phases, peak, reserved, allocated, split, left, moved)
     if device is not None and needed.expected + CONTEXT <= device.usable_bytes:
         # At the card's end the allocator gives back what it had cached, down to what is needed.
         usable = device.usable_bytes
@@ -119,14 +119,14 @@ def _needed(run: Setup, peak: Phase, allocated: Range, regime: tuple[bool, bool]
 
 
 def _total(
-    phases: tuple[Phase, ...], peak: Phase, reserved: Range, allocated: Range, split: Shards, left: int
-) -> Range:
+    phases: tuple[Phase, ...], peak: Phase, reserved: Range, allocated: Range, split: Shards, left: int,
+    moved: int,
+) -> Range:  # fmt: skip
     """What nvidia-smi shows: context and libraries, and of what moves in a step a part that the allocator keeps.
 
     The allocator keeps the freed buffers of the logits. Shares: 73 runs on one GPU and 72 on several, packed to one
     length (foundation-model-stack/fms-acceleration @ 876e2ed refs), nine of ten within the range.
     """
-    moved = moving(peak)
     logits = max([term.bytes for phase in phases for term in phase.terms if term.name == "logits and loss"], default=0)
     many = split.gpus > 1
     expected = peak.bytes + int(900e6 + (0.1 if many else 0.06) * moved + (0.4 if many else 0.8) * logits)

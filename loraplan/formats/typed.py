@@ -10,7 +10,7 @@ from loraplan.document import Node, Scalar
 from loraplan.formats.values import Loader, Unresolved, plain, to_bool, to_float
 
 Problem = Literal["string-number", "wrong-type", "unresolved"]
-EXPECTED = {"int": "a number", "float": "a number", "bool": "true or false", "arguments": "a mapping"}
+EXPECTED = {"int": "a number", "float": "a number", "bool": "true or false"}
 _DTYPES = {
     "bf16": "bfloat16", "bfloat16": "bfloat16",
     "fp16": "float16", "float16": "float16", "half": "float16",
@@ -124,21 +124,20 @@ def _pairs(value: Any) -> str | None:
 
 
 def _arguments(value: Any, loader: Loader) -> tuple[dict[str, float | str] | None, Problem | None]:
-    """Name -> number or word, from a mapping or from JSON."""
+    """Name -> number or word, from a mapping or from JSON; None where there is anything else in it."""
     if isinstance(value, str):
         try:
             value = json.loads(value)
         except (ValueError, RecursionError):
-            return None, "wrong-type"
-    if not isinstance(value, dict):
-        return None, "wrong-type"
+            return None, None
     found: dict[str, float | str] = {}
-    for name, item in value.items():
+    for name, item in value.items() if isinstance(value, dict) else ():
         if isinstance(item, Unresolved):
             return None, "unresolved"
+        if item is None:
+            continue
         number = to_float(item) if loader == "yaml-1.1" or not isinstance(item, str) else None  # 1e-6 is text there
-        if number is not None or isinstance(item, str):
-            found[str(name)] = item if number is None else float(number)
-        elif item is not None:
-            return None, "wrong-type"
+        if number is None and not isinstance(item, str):
+            return None, None
+        found[str(name)] = item if number is None else float(number)
     return found or None, None

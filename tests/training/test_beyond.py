@@ -26,6 +26,7 @@ def _judged(folder: Path, text: str) -> tuple[list[str], list[str]]:
         (AXOLOTL + "cosine_min_lr_ratio: 0.1\ncosine_constant_lr_ratio: 0.8\n", "cosine_constant_lr_ratio"),
         (AXOLOTL + "lr_quadratic_warmup: true\n", "lr_quadratic_warmup"),
         (AXOLOTL + "rl: dpo\ndpo_beta: 0.3\n", "dpo_beta"),
+        (TRL + "lr_scheduler_kwargs: {three_phase: true}\n", "lr_scheduler_kwargs"),
         (FACTORY + "use_galore: true\n", "use_galore"),
         (FACTORY + "lr_scheduler_type: warmup_stable_decay\n", "lr_scheduler_kwargs"),
         (DPO + "pref_ftx: 0.5\n", "pref_ftx"),

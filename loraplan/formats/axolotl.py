@@ -71,7 +71,7 @@ def read(root: Node, document: Document, signature: str, versions: Versions) -> 
     _quantization(draft)
     _schedule(draft)
     _data(draft)
-    _early_stopping(draft)
+    _evaluation(draft)
     _attention(draft)
     training_arguments.parallel(draft)
     if draft.values.get("distributed.strategy") == "fsdp" and draft.raw("fsdp_version") == 2:
@@ -245,15 +245,19 @@ def _floor(draft: Draft) -> None:
     draft.derive("schedule.name", "cosine_with_min_lr", ("schedule.args",), "cosine down to cosine_min_lr_ratio")
 
 
-def _early_stopping(draft: Draft) -> None:
-    """With it the best checkpoint is loaded at the end; preference trainers know neither it nor grouping by length."""
+def _evaluation(draft: Draft) -> None:
+    """`eval_steps` says when, and early stopping loads the best checkpoint; core/builders/base.py and causal.py@0.19.0.
+
+    Preference trainers know neither early stopping nor grouping by length.
+    """
+    every, saved = draft.values.get("run.eval_steps"), draft.values.get("run.save_steps")
+    held_out = bool(draft.values.get("data.val_size")) != bool(draft.values.get("data.eval_datasets"))
+    if held_out and every and "run.eval_strategy" not in draft.values:
+        draft.derive("run.eval_strategy", "steps", ("run.eval_steps",), "eval_steps is set")
     if draft.has("rl") and draft.values.get("method") not in ("sft", "pt"):
         draft.drop("run.early_stopping_patience")
         draft.drop("data.sampling")
-        return
-    every, saved = draft.values.get("run.eval_steps"), draft.values.get("run.save_steps")
-    held_out = bool(draft.values.get("data.val_size")) != bool(draft.values.get("data.eval_datasets"))
-    if draft.values.get("run.early_stopping_patience") and held_out and every and saved and saved % every == 0:
+    elif draft.values.get("run.early_stopping_patience") and held_out and every and saved and saved % every == 0:
         source = ("run.early_stopping_patience",)
         draft.derive("run.load_best_model_at_end", True, source, "axolotl loads the best checkpoint then")
 

@@ -73,7 +73,11 @@ def test_axolotl_loads_the_best_checkpoint_where_it_stops_early() -> None:
     reading = read_one("axolotl", AXOLOTL + steps + "early_stopping_patience: 2\nload_best_model_at_end: false\n")
     assert reading.plan.run.load_best_model_at_end is True
     assert derived(reading, "run.load_best_model_at_end")
-    assert read_one("axolotl", AXOLOTL + steps).plan.run.load_best_model_at_end is False
+    assert reading.plan.run.eval_strategy == "steps"
+    patient = read_one("axolotl", AXOLOTL + steps)
+    assert (patient.plan.run.load_best_model_at_end, patient.plan.run.eval_strategy) == (False, "steps")
+    alone = read_one("axolotl", AXOLOTL.replace("0.1", "0") + steps)
+    assert alone.plan.run.eval_strategy is None, "there is nothing to evaluate"
 
 
 def test_a_command_gives_arguments_as_json() -> None:

@@ -98,6 +98,9 @@ class Optimizer:
     epsilon: float | None = None
     max_grad_norm: float | None = None
     args: str | None = None
+    """Settings of one optimizer's own, as transformers' `optim_args` has them: `rank=64,scale=0.5`."""
+    target_modules: tuple[str, ...] | str | None = None
+    """Modules whose gradients GaLore and APOLLO project: suffixes, a regular expression or `all-linear`."""
 
 
 @record()
@@ -111,6 +114,23 @@ class Schedule:
     """Optimizer steps; under transformers 5 a value below 1 is a ratio, and the reader moves it to `warmup_ratio`."""
     epochs: float | None = None
     max_steps: int | None = None
+    args: dict[str, float | str] | None = None
+    """Arguments of transformers' schedule of that name: `min_lr_rate`, `num_decay_steps`, `num_cycles`, `power`, ..."""
+
+
+@record()
+class Loss:
+    """The loss, where the method leaves a choice."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _FORBID
+    type: tuple[str, ...] | None = None
+    """`nll` or `dft` of supervised fine-tuning; `sigmoid`, `ipo`, `hinge`, ... of DPO, several of which add up."""
+    weights: tuple[float, ...] | None = None
+    """One for each of several types."""
+    beta: float | None = None
+    """How near the reference model holds the trained one: of DPO, KTO and their kin, or the weight of the KL term."""
+    label_smoothing: float | None = None
+    """Share of preferences that are taken for wrong."""
 
 
 @record()
@@ -164,6 +184,8 @@ class Data:
     val_size: float | None = None
     eval_datasets: tuple[str, ...] | None = None
     chat_template: str | None = None
+    sampling: str | None = None
+    """Order of the examples: `random`, `sequential`, `group_by_length`, `batch_rebalance`."""
 
 
 @record()
@@ -194,6 +216,10 @@ class Run:
     logging_steps: float | None = None
     load_best_model_at_end: bool | None = None
     seed: int | None = None
+    data_seed: int | None = None
+    """Of the order of the examples alone; the seed where it is None."""
+    early_stopping_patience: int | None = None
+    """Evaluations in a row without a lower held-out loss after which training stops."""
     output_dir: str | None = None
     push_to_hub: bool | None = None
     hub_private_repo: bool | None = None
@@ -212,6 +238,7 @@ class Plan:
     quantization: Quantization = field(default_factory=Quantization)
     optimizer: Optimizer = field(default_factory=Optimizer)
     schedule: Schedule = field(default_factory=Schedule)
+    loss: Loss = field(default_factory=Loss)
     batch: Batch = field(default_factory=Batch)
     precision: Precision = field(default_factory=Precision)
     data: Data = field(default_factory=Data)
@@ -225,6 +252,7 @@ SECTIONS: dict[str, type] = {
     "quantization": Quantization,
     "optimizer": Optimizer,
     "schedule": Schedule,
+    "loss": Loss,
     "batch": Batch,
     "precision": Precision,
     "data": Data,

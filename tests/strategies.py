@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from types import UnionType
 from typing import Any, get_args, get_type_hints
 
 from hypothesis import strategies as st
@@ -42,6 +43,8 @@ def _of(kind: Any) -> st.SearchStrategy[Any]:
         return _numbers(kind)
     if kind is str:
         return TEXT
+    if isinstance(kind, UnionType):
+        return st.one_of([_of(part) for part in get_args(kind)])
     origin = getattr(kind, "__origin__", None)
     if origin is tuple:
         return st.lists(_of(get_args(kind)[0]), max_size=5).map(tuple)

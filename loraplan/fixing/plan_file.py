@@ -33,6 +33,8 @@ def _known(value: Any) -> bool:
     """Whether a value says something; what is known only at run time does not."""
     if isinstance(value, tuple):
         return all(map(_known, value))
+    if isinstance(value, dict):
+        return all(map(_known, value.values()))
     if isinstance(value, str):  # a template would be read as one, so it is left out
         return not isinstance(value, Unresolved) and "${" not in value and "{{" not in value
     return value is not None

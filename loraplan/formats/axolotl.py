@@ -9,7 +9,7 @@ from loraplan.document import Document, Mapping, Node, Sequence
 from loraplan.formats import training_arguments
 from loraplan.formats.reading import Reading
 from loraplan.formats.table import Draft, Versions
-from loraplan.formats.values import Unresolved
+from loraplan.formats.values import Unresolved, to_float
 
 SIGNATURE = "`base_model` with `datasets`, or with two of `adapter`, `sequence_len`, `micro_batch_size`, `lora_r`"
 
@@ -71,6 +71,7 @@ def read(root: Node, document: Document, signature: str, versions: Versions) -> 
     _quantization(draft)
     _schedule(draft)
     _data(draft)
+    _evaluation(draft)
     _attention(draft)
     training_arguments.parallel(draft)
     if draft.values.get("distributed.strategy") == "fsdp" and draft.raw("fsdp_version") == 2:
@@ -217,7 +218,8 @@ def _dtype(draft: Draft) -> str:
 
 
 def _schedule(draft: Draft) -> None:
-    """Warm-up where none is written, and accumulation from the discouraged `batch_size`."""
+    """The schedule's floor, warm-up where none is written, and accumulation from the discouraged `batch_size`."""
+    _floor(draft)
     if "schedule.warmup_ratio" not in draft.values and "schedule.warmup_steps" not in draft.values:
         draft.default("schedule.warmup_ratio", 0.03, _WARMUP, "warmup_ratio")
         draft.facts["warmup_default"] = "min(3%, 100 steps)"
@@ -229,6 +231,35 @@ def _schedule(draft: Draft) -> None:
     micro = draft.values.get("batch.micro_batch_size")
     if micro is not None and "batch.eval_batch_size" not in draft.values:
         draft.derive("batch.eval_batch_size", micro, ("batch.micro_batch_size",), "defaults to micro_batch_size")
+
+
+def _floor(draft: Draft) -> None:
+    """`cosine_min_lr_ratio`: axolotl's cosine to a floor is transformers' `cosine_with_min_lr`, step for step.
+
+    Both in axolotl/utils/schedulers.py@0.19.0 and transformers/optimization.py@5.23.0.
+    """
+    ratio, name = to_float(draft.raw("cosine_min_lr_ratio")), draft.values.get("schedule.name", "cosine")
+    if not ratio or name != "cosine":
+        return
+    draft.set("schedule.args", {"min_lr_rate": float(ratio)}, "cosine_min_lr_ratio")
+    draft.derive("schedule.name", "cosine_with_min_lr", ("schedule.args",), "cosine down to cosine_min_lr_ratio")
+
+
+def _evaluation(draft: Draft) -> None:
+    """`eval_steps` says when, and early stopping loads the best checkpoint; core/builders/base.py and causal.py@0.19.0.
+
+    Preference trainers know neither early stopping nor grouping by length.
+    """
+    every, saved = draft.values.get("run.eval_steps"), draft.values.get("run.save_steps")
+    held_out = bool(draft.values.get("data.val_size")) != bool(draft.values.get("data.eval_datasets"))
+    if held_out and every and "run.eval_strategy" not in draft.values:
+        draft.derive("run.eval_strategy", "steps", ("run.eval_steps",), "eval_steps is set")
+    if draft.has("rl") and draft.values.get("method") not in ("sft", "pt"):
+        draft.drop("run.early_stopping_patience")
+        draft.drop("data.sampling")
+    elif draft.values.get("run.early_stopping_patience") and held_out and every and saved and saved % every == 0:
+        source = ("run.early_stopping_patience",)
+        draft.derive("run.load_best_model_at_end", True, source, "axolotl loads the best checkpoint then")
 
 
 def _data(draft: Draft) -> None:

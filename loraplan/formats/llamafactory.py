@@ -62,6 +62,8 @@ def _flat(root: Mapping, document: Document, signature: str, versions: Versions)
         draft.set("adapter.init", "pissa", "pissa_init")
     if draft.values.get("method") == "dpo" and draft.raw("pref_loss") in ("orpo", "simpo"):
         draft.set("method", draft.raw("pref_loss"), "pref_loss")
+    if draft.values.get("method") != "dpo":
+        draft.drop("loss.type")
     if draft.raw("pure_bf16") is True:
         draft.set("precision.bf16", True, "pure_bf16")
         draft.facts["pure_bf16"] = True

@@ -57,6 +57,8 @@ def read(root: Node, document: Document, signature: str, versions: Versions) -> 
     draft.switch = "tuner_type: lora"
     draft.fill()
     _method(draft, root)
+    if draft.values.get("method") in ("sft", "pt"):
+        draft.drop("loss.type")  # a loss of its own plugins
     _tuner(draft)
     _quantization(draft)
     _data(draft)

@@ -1,7 +1,8 @@
-"""Nodes as the types that the tables name: numbers, booleans, names, lists of names, patterns."""
+"""Nodes as the types that the tables name: numbers, booleans, names, lists of names, patterns, arguments."""
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any, Literal
 
@@ -48,8 +49,14 @@ def typed(node: Node, kind: str, loader: Loader) -> tuple[Any, Problem | None]:
             return (value if isinstance(value, str) else _strings(value)), None
         case "ints":
             return _integers(value), None
+        case "floats":
+            return _numbers(value), None
         case "numbers":
             return _pattern(value), None
+        case "pairs":
+            return _pairs(value), None
+        case "arguments":
+            return _arguments(value, loader)
     raise ValueError(f"unknown type {kind!r} in a table")
 
 
@@ -100,3 +107,37 @@ def _pattern(value: Any) -> dict[str, float] | None:
         return None
     pairs = {str(name): to_float(number) for name, number in value.items()}
     return {name: number for name, number in pairs.items() if number is not None} or None
+
+
+def _numbers(value: Any) -> tuple[float, ...] | None:
+    if isinstance(value, str):
+        value = value.split(",")
+    numbers = [to_float(item) for item in (value if isinstance(value, list) else [value])]
+    return tuple(float(item) for item in numbers if item is not None) or None
+
+
+def _pairs(value: Any) -> str | None:
+    """`a=1,b=2`, which a mapping may stand for."""
+    if isinstance(value, dict):
+        return ",".join(f"{name}={item}" for name, item in value.items()) or None
+    return _text(value, lower=False)
+
+
+def _arguments(value: Any, loader: Loader) -> tuple[dict[str, float | str] | None, Problem | None]:
+    """Name -> number or word, from a mapping or from JSON; None where there is anything else in it."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return None, None
+    found: dict[str, float | str] = {}
+    for name, item in value.items() if isinstance(value, dict) else ():
+        if isinstance(item, Unresolved):
+            return None, "unresolved"
+        if item is None:
+            continue
+        number = to_float(item) if loader == "yaml-1.1" or not isinstance(item, str) else None  # 1e-6 is text there
+        if number is None and not isinstance(item, str):
+            return None, None
+        found[str(name)] = item if number is None else float(number)
+    return found or None, None

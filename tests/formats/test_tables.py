@@ -18,7 +18,10 @@ from loraplan.origin import Default
 from loraplan.plan import field_names
 
 TABLES = sorted(path.stem for path in (Path(formats.__file__).parent / "defaults").glob("*.json"))
-TYPES = {"int", "float", "bool", "present", "str", "lower", "text", "dtype", "strs", "targets", "ints", "numbers"}
+TYPES = {
+    "int", "float", "bool", "present", "str", "lower", "text", "dtype", "strs", "targets", "ints", "floats", "numbers",
+    "pairs", "arguments",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -74,12 +74,18 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "optimizer.beta2": (0.95, {}),
     "optimizer.epsilon": (1e-6, {}),
     "optimizer.max_grad_norm": (0.3, {}),
-    "optimizer.args": ("foreach=False", {}),
+    "optimizer.args": ("momentum=0.9", {"optimizer.name": "sgd"}),
+    "optimizer.target_modules": (("mlp",), {"optimizer.name": "galore_adamw"}),
     "schedule.name": ("cosine", {}),
     "schedule.warmup_ratio": (0.1, {}),
     "schedule.warmup_steps": (10.0, {}),
     "schedule.epochs": (1.0, {}),
     "schedule.max_steps": (10, {}),
+    "schedule.args": ({"num_cycles": 2.0}, {"schedule.name": "cosine_with_restarts"}),
+    "loss.type": (("dft",), {}),
+    "loss.weights": ((1.0, 0.5), {"method": "dpo", "loss.type": ("sigmoid", "sft")}),
+    "loss.beta": (0.3, {"method": "dpo"}),
+    "loss.label_smoothing": (0.1, {"method": "dpo", "loss.type": ("robust",)}),
     "batch.micro_batch_size": (2, {}),
     "batch.gradient_accumulation_steps": (4, {}),
     "batch.global_batch_size": (32, {"batch.micro_batch_size": 4}),
@@ -98,6 +104,7 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "data.train_on_prompt": (True, {}),
     "data.completion_only_loss": (False, {}),
     "data.assistant_only_loss": (True, {}),
+    "data.sampling": ("group_by_length", {}),
     "run.eval_strategy": ("steps", {}),
     "run.eval_steps": (5.0, {"run.eval_strategy": "steps"}),
     "run.save_strategy": ("epoch", {}),
@@ -105,6 +112,8 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "run.logging_steps": (5.0, {}),
     "run.load_best_model_at_end": (True, {"run.save_strategy": "epoch"}),
     "run.neftune_noise_alpha": (5.0, {}),
+    "run.data_seed": (3, {}),
+    "run.early_stopping_patience": (2, {}),
 }
 # Honoured outside the arguments, each by a test of its own: of the data, of loading, of whole runs.
 ELSEWHERE = {
@@ -191,7 +200,37 @@ def test_a_multiplier_becomes_alpha() -> None:
         ("quantization.quant_type", "int4", {"quantization__bits": 4.0}),
         ("optimizer.name", "galore_adamw", {}),
         ("optimizer.name", "adam", {"optimizer__weight_decay": 0.1}),
+        (
+            "optimizer.name",
+            "apollo_adamw_layerwise",
+            {"optimizer__target_modules": "all-linear", "batch__gradient_accumulation_steps": 2},
+        ),
+        ("optimizer.name", "adalomo", {}),
+        ("optimizer.name", "lomo", {"adapter__loraplus_lr_ratio": 8.0}),
+        ("optimizer.name", "muon", {}),
+        ("optimizer.args", "rank", {"optimizer__name": "galore_adamw", "optimizer__target_modules": "all-linear"}),
+        ("optimizer.args", "alpha=0.9", {"optimizer__name": "rmsprop_bnb_8bit"}),
         ("schedule.name", "rex", {}),
+        ("schedule.name", "greedy", {}),
+        ("schedule.name", "cosine_with_min_lr", {}),
+        ("schedule.name", "cosine_with_min_lr", {"schedule__args": {"min_lr": 1e-6, "min_lr_rate": 0.1}}),
+        ("schedule.name", "warmup_stable_decay", {"schedule__args": {"num_stable_steps": 4.0}}),
+        ("schedule.name", "reduce_lr_on_plateau", {}),
+        ("schedule.args", {"min_lr_rate": 0.1}, {"schedule__name": "cosine"}),
+        ("schedule.args", {"num_cycles": 2.0}, {}),
+        ("schedule.args", {"lr_end": 1e-3}, {"schedule__name": "polynomial", "optimizer__learning_rate": 1e-4}),
+        ("schedule.args", {"power": "two"}, {"schedule__name": "polynomial"}),
+        ("schedule.args", {"num_decay_steps": 0.5}, {"schedule__name": "warmup_stable_decay"}),
+        ("schedule.args", {"num_decay_steps": 2.0, "decay_type": "steep"}, {"schedule__name": "warmup_stable_decay"}),
+        ("loss.type", ("sigmoid",), {}),
+        ("loss.type", ("nll", "dft"), {}),
+        ("loss.type", ("kto_pair",), {"method": "dpo"}),
+        ("loss.weights", (1.0,), {"method": "dpo", "loss__type": ("sigmoid", "sft")}),
+        ("loss.beta", 0.0, {"method": "dpo", "loss__type": ("ipo",)}),
+        ("loss.label_smoothing", 0.1, {"method": "dpo"}),
+        ("loss.label_smoothing", 0.7, {"method": "dpo", "loss__type": ("robust",)}),
+        ("data.sampling", "sorted", {}),
+        ("run.early_stopping_patience", 3, {}),
         ("schedule.warmup_ratio", 3.0, {}),
         ("schedule.warmup_steps", 0.5, {}),
         ("batch.global_batch_size", 7, {"batch__micro_batch_size": 2}),
@@ -231,6 +270,15 @@ def test_what_cannot_be_honoured_is_refused_by_name(name: str, value: Any, other
         ("quantization.quant_type", "nf4", {}),
         ("quantization.double_quant", True, {"quantization__bits": 8.0}),
         ("schedule.epochs", 3.0, {"schedule__max_steps": 10}),
+        ("schedule.args", {"num_cycles": 2.0}, {"schedule__name": "constant"}),
+        ("optimizer.args", "momentum=0.9", {"optimizer__name": "adamw_torch"}),
+        ("optimizer.target_modules", ("mlp",), {"optimizer__name": "adamw_torch"}),
+        ("optimizer.max_grad_norm", 1.0, {"optimizer__name": "lomo"}),
+        ("loss.beta", 0.3, {}),
+        ("loss.type", ("dapo",), {"method": "grpo"}),
+        ("loss.weights", (1.0,), {}),
+        ("loss.label_smoothing", 0.1, {}),
+        ("data.sampling", "group_by_length", {"method": "dpo"}),
         ("precision.tf32", True, {}),
         ("precision.checkpointing_kind", "unsloth", {"precision__gradient_checkpointing": True}),
         ("precision.fused_loss", "liger", {}),
@@ -279,6 +327,7 @@ def test_the_best_checkpoint_needs_to_be_kept() -> None:
         ("optimizer.name", "paged_adamw", "bitsandbytes"),
         ("optimizer.name", "lion_8bit", "bitsandbytes"),
         ("optimizer.name", "stable_adamw", "torch-optimi"),
+        ("optimizer.name", "lomo", "lomo-optim"),
         ("quantization.bits", 4.0, "bitsandbytes"),
         ("quantization.load_in_8bit", True, "bitsandbytes"),
     ],
@@ -288,6 +337,28 @@ def test_a_package_that_is_not_installed_is_named(name: str, value: Any, package
     assert isinstance(refused, Refused)
     assert f"package {package}" in refused.text
     assert isinstance(outcome(name, value), Honoured)
+
+
+def test_low_rank_optimizers_need_their_package_and_their_modules() -> None:
+    wanted = {"optimizer__target_modules": "all-linear"}
+    for name, package in (("galore_adamw_8bit", "galore-torch"), ("apollo_adamw", "apollo-torch")):
+        assert isinstance(outcome("optimizer.name", name, **wanted), Honoured)
+        assert f"package {package}" in outcome("optimizer.name", name, Situation(absent=frozenset({package}))).text
+        assert "needs optimizer.target_modules" in outcome("optimizer.name", name).text
+
+
+def test_arguments_are_what_the_libraries_take() -> None:
+    plan = plan_of(
+        schedule__name="warmup_stable_decay", loss__type=("chunked_nll",), run__seed=1, run__data_seed=3,
+        schedule__args={"num_decay_steps": 4.0, "decay_type": "1-sqrt", "min_lr_ratio": 0.1},
+    )  # fmt: skip
+    given = arguments.training(plan, CARD, 1)
+    assert given["lr_scheduler_kwargs"] == {"num_decay_steps": 4, "decay_type": "1-sqrt", "min_lr_ratio": 0.1}
+    assert isinstance(given["lr_scheduler_kwargs"]["num_decay_steps"], int)
+    assert (given["loss_type"], given["seed"], given["data_seed"]) == ("nll", 1, 3)
+    pairs = plan_of(method="dpo", loss__type=("sigmoid", "sft"), loss__weights=(1.0, 0.5))
+    given = arguments.training(pairs, CARD, 1)
+    assert (given["loss_type"], given["loss_weights"]) == (["sigmoid", "sft"], [1.0, 0.5])
 
 
 def test_deepspeed_needs_its_package() -> None:

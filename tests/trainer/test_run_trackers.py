@@ -26,7 +26,8 @@ def _run(directory: Path, model: Path, *trackers: str, **variables: str) -> tupl
     plan = {"schedule.max_steps": 2}
     make_manifest(directory, model, data, plan=plan, report_to=trackers, tracking={"WANDB_PROJECT": "mine"})
     path = os.pathsep.join(str(ROOT / part) for part in ("", "rules", "trainer"))
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
+    # A run in this process leaves tensorboard's folder in the environment.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("WANDB_", "TENSORBOARD_"))}
     done = subprocess.run(
         [sys.executable, "-m", "loraplan_trainer", str(directory / FILE_NAME)], cwd=directory, text=True,
         capture_output=True, check=False, env={**kept, "PYTHONPATH": path, "HOME": str(directory), **variables},

@@ -23,13 +23,15 @@ def _judged(folder: Path, text: str) -> tuple[list[str], list[str]]:
 @pytest.mark.parametrize(
     ("text", "key"),
     [
-        (TRL + "lr_scheduler_kwargs: {min_lr: 1.0e-6}\n", "lr_scheduler_kwargs"),
-        (AXOLOTL + "cosine_min_lr_ratio: 0.1\n", "cosine_min_lr_ratio"),
+        (AXOLOTL + "cosine_min_lr_ratio: 0.1\ncosine_constant_lr_ratio: 0.8\n", "cosine_constant_lr_ratio"),
+        (AXOLOTL + "lr_quadratic_warmup: true\n", "lr_quadratic_warmup"),
+        (AXOLOTL + "rl: dpo\ndpo_beta: 0.3\n", "dpo_beta"),
+        (TRL + "lr_scheduler_kwargs: {three_phase: true}\n", "lr_scheduler_kwargs"),
         (FACTORY + "use_galore: true\n", "use_galore"),
-        (TRL + "loss_type: dft\n", "loss_type"),
-        (DPO + "pref_beta: 0.5\n", "pref_beta"),
-        (DPO + "pref_loss: orpo_like\n", "pref_loss"),
-        (AXOLOTL + "rl: dpo\nrl_beta: 0.3\n", "rl_beta"),
+        (FACTORY + "lr_scheduler_type: warmup_stable_decay\n", "lr_scheduler_kwargs"),
+        (DPO + "pref_ftx: 0.5\n", "pref_ftx"),
+        (TRL + "label_smoothing_factor: 0.1\n", "label_smoothing_factor"),
+        (TRL.replace("dir: out", "dir: dpo") + "f_divergence_type: forward_kl\n", "f_divergence_type"),
     ],
 )
 def test_what_changes_what_is_learned_is_refused(text: str, key: str, tmp_path: Path) -> None:
@@ -44,6 +46,10 @@ def test_what_changes_what_is_learned_is_refused(text: str, key: str, tmp_path: 
         TRL + "loss_type: nll\nlr_scheduler_kwargs:\nmetric_for_best_model: eval_loss\n",
         DPO + "pref_beta: 0.1\npref_loss: sigmoid\n",
         FACTORY + "pref_beta: 0.5\nuse_galore: false\n",
+        TRL + "lr_scheduler_type: cosine_with_min_lr\nlr_scheduler_kwargs: {min_lr: 1.0e-6}\nloss_type: dft\n",
+        AXOLOTL + "cosine_min_lr_ratio: 0.1\nearly_stopping_patience: 3\ngroup_by_length: true\n",
+        AXOLOTL + "rl: dpo\nrl_beta: 0.3\n",
+        DPO + "pref_beta: 0.5\npref_loss: ipo\nearly_stopping_steps: 2\n",
         AXOLOTL + "data_seed: 11\n",
     ],
 )
@@ -51,12 +57,15 @@ def test_what_the_trainer_does_anyway_is_not_mentioned(text: str, tmp_path: Path
     assert _judged(tmp_path, text) == ([], [])
 
 
-def test_what_changes_only_order_or_length_is_said(tmp_path: Path) -> None:
-    notes, refused = _judged(tmp_path, AXOLOTL + "early_stopping_patience: 3\ngroup_by_length: true\ndata_seed: 3\n")
-    assert refused == []
-    assert [note.partition(" has no effect here: ")[0] for note in notes] == [
-        "early_stopping_patience", "group_by_length", "data_seed",
-    ]  # fmt: skip
+def test_what_axolotl_passes_over_is_said(tmp_path: Path) -> None:
+    linear = AXOLOTL.replace("lr_scheduler: cosine", "lr_scheduler: linear") + "cosine_min_lr_ratio: 0.1\n"
+    notes, refused = _judged(tmp_path, linear)
+    assert (notes, refused) == (["cosine_min_lr_ratio has no effect: the schedule is linear"], [])
+    notes, refused = _judged(tmp_path, AXOLOTL + "cosine_constant_lr_ratio: 0.8\n")
+    assert (notes, refused) == (["cosine_constant_lr_ratio has no effect: it is without cosine_min_lr_ratio"], [])
+    notes, refused = _judged(tmp_path, AXOLOTL + "rl: dpo\nearly_stopping_patience: 3\n")
+    assert (len(notes), refused) == (1, [])
+    assert "early_stopping_patience has no effect" in notes[0]
 
 
 @pytest.mark.parametrize("name", DIALECTS)

@@ -92,6 +92,18 @@ def test_dpo_and_lora_plus(tmp_path: Path) -> None:
     ast.parse(text)
 
 
+def test_arguments_of_the_schedule_the_order_and_early_stopping(tmp_path: Path) -> None:
+    config = CONFIG.replace("name: cosine", "name: polynomial, args: {power: 2}")
+    config = config.replace("seed: 7", "seed: 7, data_seed: 3, early_stopping_patience: 2")
+    text = script.source(_prepared(tmp_path, config + "loss: {type: dft}\n"), "/out")
+    given = _keywords(text, "SFTConfig")
+    assert (given["lr_scheduler_type"], given["lr_scheduler_kwargs"]) == ("polynomial", {"power": 2})
+    assert (given["seed"], given["data_seed"], given["loss_type"]) == (7, 3, "dft")
+    assert given["metric_for_best_model"] == "loss"
+    assert "callbacks=[EarlyStoppingCallback(early_stopping_patience=2)]" in text
+    assert "EarlyStoppingCallback" in text.partition("\n\nMODEL")[0]
+
+
 def test_what_a_plain_script_would_do_otherwise_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="pissa needs the initial adapter"):
         script.source(_prepared(tmp_path, CONFIG.replace("dropout: 0.0", "dropout: 0.0, init: pissa")), "/out")

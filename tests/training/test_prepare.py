@@ -93,11 +93,11 @@ def test_a_checkpoint_folder_stands_for_the_builders_model(name: str, folder: Pa
 
 
 def test_every_refused_field_is_named_with_its_key(folder: Path) -> None:
-    text = CONFIG.replace("method: sft", "method: grpo").replace("adamw_torch", "galore_adamw")
+    text = CONFIG.replace("method: sft", "method: grpo").replace("adamw_torch", "muon")
     with pytest.raises(TrainingError) as raised:
         _prepared(folder, text)
     assert "method (method): 'grpo'" in str(raised.value)
-    assert "optimizer.name (optimizer.name): 'galore_adamw'" in str(raised.value)
+    assert "optimizer.name (optimizer.name): 'muon'" in str(raised.value)
 
 
 def test_values_without_effect_are_noted_where_they_are_written(folder: Path) -> None:

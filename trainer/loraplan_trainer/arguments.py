@@ -13,7 +13,7 @@ from loraplan_trainer.fields import TABLE
 from loraplan_trainer.fields.examples import PACKING
 from loraplan_trainer.fields.loading import attention
 from loraplan_trainer.fields.outcomes import Honoured, mutates_base, quantized_bits
-from loraplan_trainer.fields.training import OPTIMIZERS
+from loraplan_trainer.fields.training import OPTIMIZERS, SFT_LOSSES
 from loraplan_trainer.situation import Situation
 
 _PLAIN = {
@@ -24,9 +24,15 @@ _PLAIN = {
     "optimizer.epsilon": "adam_epsilon",
     "optimizer.max_grad_norm": "max_grad_norm",
     "optimizer.args": "optim_args",
+    "optimizer.target_modules": "optim_target_modules",
     "schedule.name": "lr_scheduler_type",
     "schedule.epochs": "num_train_epochs",
     "schedule.max_steps": "max_steps",
+    "schedule.args": "lr_scheduler_kwargs",
+    "loss.type": "loss_type",
+    "loss.weights": "loss_weights",
+    "loss.beta": "beta",
+    "loss.label_smoothing": "label_smoothing",
     "batch.micro_batch_size": "per_device_train_batch_size",
     "batch.gradient_accumulation_steps": "gradient_accumulation_steps",
     "batch.eval_batch_size": "per_device_eval_batch_size",
@@ -39,21 +45,29 @@ _PLAIN = {
     "data.max_length": "max_length",
     "data.packing": "packing",
     "data.padding_free": "padding_free",
+    "data.sampling": "train_sampling_strategy",
     "run.eval_strategy": "eval_strategy",
     "run.eval_steps": "eval_steps",
     "run.save_strategy": "save_strategy",
     "run.save_steps": "save_steps",
     "run.logging_steps": "logging_steps",
     "run.load_best_model_at_end": "load_best_model_at_end",
+    "run.data_seed": "data_seed",
     "run.neftune_noise_alpha": "neftune_noise_alpha",
 }
-"""Fields whose value is an argument of SFTConfig or DPOConfig as it is."""
+"""Fields whose value is an argument of SFTConfig or DPOConfig, as it is but for lists and whole numbers."""
 _SFT_ONLY = ("packing", "packing_strategy", "padding_free")
 _WHOLE = ("max_steps", "per_device_train_batch_size", "gradient_accumulation_steps", "per_device_eval_batch_size")
 
 
 def _whole(value: float) -> float | int:
     return int(value) if value == int(value) else value
+
+
+def _argument(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: item if isinstance(item, str) else _whole(item) for key, item in value.items()}
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _listed(value: Any) -> Any:
@@ -90,7 +104,7 @@ def training(plan: Plan, situation: Situation, seed: int) -> dict[str, Any]:
     for name, argument in _PLAIN.items():
         value = get(plan, name)
         if value is not None and isinstance(TABLE[name](value, plan, situation), Honoured):
-            arguments[argument] = int(value) if argument in _WHOLE else value
+            arguments[argument] = int(value) if argument in _WHOLE else _argument(value)
     if plan.optimizer.name is not None:
         arguments["optim"] = OPTIMIZERS.get(plan.optimizer.name, plan.optimizer.name)
     arguments |= _warmup(plan) | _accumulation(plan, situation) | _checkpointing(plan) | _evaluation(plan, situation)
@@ -100,6 +114,8 @@ def training(plan: Plan, situation: Situation, seed: int) -> dict[str, Any]:
         arguments["use_liger_kernel"] = True
     if plan.data.max_length is None:
         arguments["max_length"] = None  # the Plan's None is no cap; TRL's default is 1024
+    if plan.method != "dpo" and "loss_type" in arguments:
+        arguments["loss_type"] = SFT_LOSSES[arguments["loss_type"][0]]
     if plan.method == "dpo":
         arguments = {key: value for key, value in arguments.items() if key not in _SFT_ONLY}
     return arguments
@@ -142,7 +158,8 @@ def _evaluation(plan: Plan, situation: Situation) -> dict[str, Any]:
         arguments["eval_strategy"] = "no"
     elif plan.run.eval_strategy is None:
         arguments["eval_strategy"] = "epoch"
-    if plan.run.save_strategy == "best":
+    followed = plan.run.early_stopping_patience is not None or plan.schedule.name == "reduce_lr_on_plateau"
+    if plan.run.save_strategy == "best" or followed:
         arguments["metric_for_best_model"] = "loss"
     if situation.eval_data and plan.batch.eval_batch_size is None and plan.batch.micro_batch_size is not None:
         arguments["per_device_eval_batch_size"] = int(plan.batch.micro_batch_size)

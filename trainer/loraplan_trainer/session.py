@@ -22,7 +22,7 @@ from loraplan_trainer.merge import merge
 from loraplan_trainer.model import load_model, load_tokenizer
 from loraplan_trainer.recorder import Recorder, ready
 from loraplan_trainer.situation import Situation
-from loraplan_trainer.trainer import WatchedDPO, WatchedSFT
+from loraplan_trainer.trainer import EarlyStopping, WatchedDPO, WatchedSFT
 
 if TYPE_CHECKING:
     from loraplan_trainer.run import Run
@@ -61,6 +61,8 @@ class Session:
             self._trainer = self._make_trainer(model, lora)
         ratio = self._plan.adapter.loraplus_lr_ratio if lora is not None else None
         self._trainer.watch(self.recorder, keep=self._manifest.keep_checkpoints, loraplus_lr_ratio=ratio)
+        if (patience := self._plan.run.early_stopping_patience) is not None:
+            self._trainer.add_callback(EarlyStopping(patience))
         if self._manifest.report_to:
             trackers.guard(self._trainer)
 
@@ -86,6 +88,12 @@ class Session:
     def _bound_stream(self) -> None:
         """Streamed data have no length: steps, and what is done every epoch, follow from the rows that were counted."""
         made = self._arguments
+        if made.train_sampling_strategy in ("group_by_length", "batch_rebalance"):
+            text = (
+                f"data.sampling {made.train_sampling_strategy} has no effect on streamed data, whose lengths come late"
+            )
+            self._report(Warned(text=text))
+            made.train_sampling_strategy = "random"
         if made.max_steps <= 0:
             if self._plan.data.packing:
                 raise CannotRun("packed, streamed data have no known number of steps; set schedule.max_steps")

@@ -7,8 +7,8 @@ from importlib.util import find_spec
 from typing import Literal
 
 OPTIONAL = (
-    "bitsandbytes", "liger-kernel", "torchao", "schedulefree", "grokadamw", "torch-optimi", "torchdistx", "deepspeed",
-    "tensorboard", "wandb", "mlflow", "trackio",
+    "bitsandbytes", "liger-kernel", "torchao", "schedulefree", "grokadamw", "torch-optimi", "torchdistx",
+    "galore-torch", "apollo-torch", "lomo-optim", "deepspeed", "tensorboard", "wandb", "mlflow", "trackio",
 )  # fmt: skip
 """Packages that a setting needs and the `train` extra does not have, or that quantized models alone need."""
 

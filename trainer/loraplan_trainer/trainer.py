@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
-from transformers import PrinterCallback
+from transformers import EarlyStoppingCallback, PrinterCallback
 from trl import DPOTrainer, SFTTrainer
 
 from loraplan_trainer import checkpoints
@@ -73,7 +73,10 @@ class Watched:
                 f"schedule.name polynomial: the warm-up takes all {num_training_steps} steps, and transformers "
                 "divides by those that are left; set schedule.warmup_steps lower"
             )
-        return super().create_scheduler(num_training_steps, optimizer)  # type: ignore[misc]
+        try:
+            return super().create_scheduler(num_training_steps, optimizer)  # type: ignore[misc]
+        except (ValueError, TypeError) as error:
+            raise CannotRun(f"schedule.args: {self.args.lr_scheduler_type.value} cannot be made: {error}") from error
 
     def _create_optimizer(self: Any, model: Any) -> Any:
         if self._loraplus_lr_ratio is None or self.optimizer is not None:
@@ -159,6 +162,15 @@ class Watched:
             return flag
         flags = self.accelerator.gather(torch.tensor([int(flag)], device=self.accelerator.device))
         return bool(flags.sum().item())
+
+
+class EarlyStopping(EarlyStoppingCallback):
+    """transformers' own, which in a resumed run goes on counting where the checkpoint left off."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        # Without load_best_model_at_end the base class warns; the Plan decides that.
+        kept = state.stateful_callbacks.get(type(self).__name__) or {}
+        self.early_stopping_patience_counter = kept.get("attributes", {}).get("early_stopping_patience_counter", 0)
 
 
 class WatchedSFT(Watched, SFTTrainer):

@@ -53,6 +53,7 @@ def main():
         eval_dataset=evaluation,
         processing_class=tokenizer,
 {peft}\
+{callbacks}\
     )
 {optimizer}\
     trainer.train()
@@ -99,6 +100,7 @@ def source(prepared: Prepared, directory: str) -> str:
             model=_model(plan, situation),
             adapter="" if fresh_dpo else _adapter(plan, lora),
             peft=f"        peft_config=LoraConfig(\n{_arguments(lora or {}, 12, '        ')}),\n" if fresh_dpo else "",
+            callbacks=_callbacks(plan),
             optimizer=_optimizer(plan),
             saved=repr(f"{directory}/adapter" if lora is not None else f"{directory}/model"),
         )
@@ -130,6 +132,8 @@ def _imports(plan: Plan, kind: str) -> str:
             names["peft"] = ["LoraConfig"]
     if arguments.quantization(plan) is not None:
         names["transformers"].insert(2, "BitsAndBytesConfig")
+    if plan.run.early_stopping_patience is not None:
+        names["transformers"].insert(-1, "EarlyStoppingCallback")
     lines = ["import torch"]
     lines += [f"from {package} import {', '.join(found)}" for package, found in names.items() if found]
     if plan.adapter.loraplus_lr_ratio is not None:
@@ -184,6 +188,13 @@ def _adapter(plan: Plan, lora: dict[str, Any] | None) -> str:
     return (
         f"    lora = LoraConfig(\n{_arguments(lora, 8, '    ')})\n"
         f"    model = get_peft_model(model, lora, autocast_adapter_dtype={autocast})\n"
+    )
+
+
+def _callbacks(plan: Plan) -> str:
+    patience = plan.run.early_stopping_patience
+    return (
+        "" if patience is None else f"        callbacks=[EarlyStoppingCallback(early_stopping_patience={patience})],\n"
     )
 
 

@@ -217,14 +217,16 @@ class _Preparation:
 
     def _generate(self) -> Iterator[dict[str, Any]]:
         """Epoch after epoch without end, each in an order of its own, so that to resume is to pass over rows."""
+        seed = self._manifest.seed if self._plan.run.data_seed is None else self._plan.run.data_seed
+        buffer = 0 if self._plan.data.sampling == "sequential" else SHUFFLE
         for epoch in count():
-            shuffled = random.Random(f"{self._manifest.seed}/{epoch}")  # noqa: S311 - an order is no secret
+            shuffled = random.Random(f"{seed}/{epoch}")  # noqa: S311 - an order is no secret
             waiting: list[dict[str, Any]] = []
             seen = False
             for columns in self._once():
                 seen = True
                 waiting.append(columns)
-                if len(waiting) > SHUFFLE:
+                if len(waiting) > buffer:
                     yield waiting.pop(shuffled.randrange(len(waiting)))
             if not seen:
                 raise CannotRun("the streamed data hold no example any more; put them back and resume")

@@ -9,6 +9,7 @@ from loraplan_trainer.data.templates import TEMPLATES, is_template_text
 from loraplan_trainer.fields.outcomes import Honoured, Judge, NoEffect, Outcome, Refused, always
 from loraplan_trainer.situation import Situation
 
+SAMPLING = ("random", "sequential", "group_by_length", "batch_rebalance")
 PACKING = {"bfd": "bfd", "bfd-requeue": "bfd_split", "bfd_split": "bfd_split", "wrapped": "wrapped"}
 
 
@@ -99,6 +100,14 @@ def _val_size(value: Any, plan: Plan, _situation: Situation) -> Outcome:
     return Honoured("a seeded split of the training data")
 
 
+def _sampling(value: Any, plan: Plan, _situation: Situation) -> Outcome:
+    if value not in SAMPLING:
+        return Refused(f"{value!r} is not among {', '.join(SAMPLING)}")
+    if plan.method == "dpo" and value in ("group_by_length", "batch_rebalance"):
+        return NoEffect("a pair has two lengths; pairs are drawn at random")
+    return Honoured("TrainingArguments(train_sampling_strategy=)")
+
+
 JUDGES: dict[str, Judge] = {
     "data.datasets": always("the manifest's data"),
     "data.max_samples": _max_samples,
@@ -114,4 +123,5 @@ JUDGES: dict[str, Judge] = {
     "data.val_size": _val_size,
     "data.eval_datasets": always("the manifest's data"),
     "data.chat_template": _template,
+    "data.sampling": _sampling,
 }

@@ -96,6 +96,14 @@ def _best(value: Any, plan: Plan, situation: Situation) -> Outcome:
     return Honoured("TrainingArguments(load_best_model_at_end=)")
 
 
+def _early_stopping(value: Any, plan: Plan, situation: Situation) -> Outcome:
+    if value < 1:
+        return Refused(f"{value} is no number of evaluations; use 1 or more, or leave it out")
+    if not situation.eval_data or plan.run.eval_strategy == "no":
+        return Refused("nothing is evaluated; set data.val_size and run.eval_strategy, or leave it out")
+    return Honoured("transformers.EarlyStoppingCallback, on the held-out loss")
+
+
 def _resume_from(value: Any, _plan: Plan, _situation: Situation) -> Outcome:
     if str(value).lower() in ("false", "none", ""):
         return NoEffect("nothing to continue from")
@@ -117,6 +125,8 @@ JUDGES: dict[str, Judge] = {
     "run.logging_steps": always("TrainingArguments(logging_steps=)"),
     "run.load_best_model_at_end": _best,
     "run.seed": always("TrainingArguments(seed=)"),
+    "run.data_seed": always("TrainingArguments(data_seed=)"),
+    "run.early_stopping_patience": _early_stopping,
     "run.output_dir": never("the run's own directory is used"),
     "run.push_to_hub": only_false(
         "nothing is uploaded", NoEffect("this trainer uploads nothing; upload `adapter/` with `hf upload`")

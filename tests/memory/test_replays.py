@@ -55,3 +55,9 @@ def test_the_estimate_is_near_what_was_alive():
     off = sorted(abs(line["estimate"] / line["alive"] - 1) for line in lines("fixed.jsonl"))
     assert off[len(off) // 2] < 0.005
     assert off[-1] < 0.03
+
+
+def test_lengths_that_vary():
+    found = lines("varying.jsonl")
+    above = share([line["reserved"] > expected(line, observed._CACHED_VARYING) for line in found])
+    assert 0.3 <= above <= 0.7

@@ -40,6 +40,12 @@ EXPLAINED = (
         0.1,
     ),
     Explained(
+        "40 MiB of a model of 14M parameters: not looked into",
+        lambda family, s: family == "gpt_neox" and s.adapter == "bfloat16",
+        ("backward",),
+        0.04,
+    ),
+    Explained(
         "gemma2's capped scores are in bfloat16 under autocast where the stream is float32",
         lambda family, s: family == "gemma2" and s.autocast,
         STEP,

@@ -143,9 +143,7 @@ def head_gradient(loss: str, weight: int) -> HeadGradient:
     copied = weight if weight != 4 else 0
     if loss == "tiled":  # summed in fp32, then converted (trl 1.16 kernels/chunked_logprob.py)
         return HeadGradient(0, 4 + copied)
-    if (
-        loss == "linear"
-    ):  # in the weight's own type, made in the forward (Liger 0.8.5 ops/fused_linear_cross_entropy.py)
+    if loss == "linear":  # in the weight's type, in the forward (Liger 0.8.5 ops/fused_linear_cross_entropy.py)
         return HeadGradient(weight, weight)
     if loss == "chunked":  # of the fp32 copy: the sum, the piece's own, then converted (trl 1.14.0 sft_trainer.py)
         return HeadGradient(0, 8 + copied)

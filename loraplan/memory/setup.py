@@ -162,9 +162,8 @@ def _frame(plan: Plan, arch: ArchSpec, stack: Stack, *, accumulates: bool) -> Se
     widened = False
     if mixed and storage.kind.startswith("bnb"):
         dora = adapter_bytes == 4 and bool(plan.adapter.use_dora)
-        norm_widens = (
-            made.norm == "layer" and arch.model_type != "gpt_bigcode"
-        )  # measured runs of that one do not show it
+        # Measured runs of GPTBigCode do not show it.
+        norm_widens = made.norm == "layer" and arch.model_type != "gpt_bigcode"
         widened = norm_widens or (dora and any(_ends_in_adapter(item.block) for item in made.layers))
     numerics = Numerics(
         weight=weight_bytes,

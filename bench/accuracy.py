@@ -41,7 +41,7 @@ WHY: tuple[tuple[Any, str], ...] = (
     ),
     (
         lambda item: item.case.stack.name == "litgpt" and (item.row["num_gpus"] or 1) > 1,
-        "litgpt FSDP: whole weights stay beside the shards",
+        "litgpt FSDP: what holds whole weights beside the shards was measured, not read",
     ),
     (
         lambda item: "gpt_bigcode" in item.case.arch.model_type,

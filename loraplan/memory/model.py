@@ -91,6 +91,10 @@ def _parts(run: Setup, split: Shards, device: Device | None) -> _Parts:
     stored = SOURCES.get(run.storage.kind, "")
     terms = [
         Term("base weights", weights * split.weight_copy, "bytes of the stored weights / shards", stored),
+        Term(
+            "whole weights", base.total - base.statistics if run.stack.holds_whole and split.parameters > 1 else 0,
+            "bytes of the stored weights, beside the shards", run.stack.name,
+        ),
         Term("quantization statistics", base.statistics, "scales of every block, whole on each GPU", stored),
         Term("adapters", own, "adapter parameters × bytes of their dtype", "peft 0.21.2 tuners/lora/layer.py"),
         Term("optimizer state", state, "trained × state bytes", run.optimizer.source),
@@ -99,7 +103,7 @@ def _parts(run: Setup, split: Shards, device: Device | None) -> _Parts:
         Term("cuBLAS workspaces", 2 * workspace, "one for the forward's thread, one for the backward's", _CUBLAS),
     ]  # fmt: skip
     if run.full:
-        terms[2] = Term("adapters", 0, "", "")
+        terms[3] = Term("adapters", 0, "", "")
     stream, hidden = run.numerics.stream, run.arch.hidden_size
     layers = sum(item.copies for item in run.layers)
     inputs = (layers * stream - (stream - run.weight_bytes)) * hidden * tokens if layers else 0

@@ -49,8 +49,8 @@ The first step's optimizer makes its states in segments that activations have le
 
 
 _STATIC = (
-    "base weights", "quantization statistics", "adapters", "optimizer state", "master weights", "communication buffers",
-    "cuBLAS workspaces",
+    "base weights", "whole weights", "quantization statistics", "adapters", "optimizer state", "master weights",
+    "communication buffers", "cuBLAS workspaces",
 )  # fmt: skip
 
 

@@ -282,8 +282,8 @@ def _measured_apart(stack: Stack, plan: Plan) -> list[Unknown]:
         return [Unknown("what KTransformers holds on the GPU besides", "the experts are left out", 0.1, 0.5)]
     if stack.name == "litgpt" and quantized:
         return [Unknown("what litgpt's 4-bit layers hold besides", "measured runs are up to half above", 0, 0.5)]
-    if stack.name == "litgpt" and (plan.distributed.devices or 1) > 1:
-        return [Unknown("when litgpt's FSDP frees whole weights", "measured runs kept them", 0, 1.6)]
+    if stack.holds_whole and _sharded(plan) and (plan.distributed.devices or 1) > 1:
+        return [Unknown("whether FSDP still holds whole weights under litgpt", "runs of 2023 did", 0.5, 0.05)]
     return []
 
 

@@ -7,7 +7,7 @@ from loraplan.memory.term import Phase
 GIB = 1 << 30
 KINDS: dict[str, tuple[str, ...]] = {
     "weights": (
-        "base weights", "quantization statistics", "gathered weights",
+        "base weights", "whole weights", "quantization statistics", "gathered weights",
         "one matrix before quantization", "master weights",
     ),
     "adapters": ("adapters", "autocast copies"),

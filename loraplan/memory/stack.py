@@ -72,6 +72,8 @@ class Stack(NamedTuple):
     """The loop calls `empty_cache` between steps, so that blocks of other lengths do not stay."""
     fsdp_upcasts: bool = True
     """Sharded parameters that are trained are kept in fp32 under mixed precision."""
+    holds_whole: bool = False
+    """Under FSDP the whole weights stay beside the shards."""
     sources: tuple[tuple[str, str], ...] = ()
 
 
@@ -222,7 +224,9 @@ STACKS: dict[str, Stack] = {
         input_cast=False,
         pure_half=True,
         fsdp_upcasts=False,
+        holds_whole=True,
         sources=(
+            ("holds_whole", "measured, not read: litgpt tutorials/resource-tables.md @ 8641822, six runs on 2 GPUs"),
             ("adapter", "litgpt 0.5.13 finetune/lora.py: bf16-true"),
             ("loss", "litgpt 0.5.13 finetune/lora.py lm_head_chunk_size=128, utils.py `chunked_cross_entropy`"),
             ("merged_query", "litgpt 0.5.13 lora.py `LoRAQKVLinear`"),

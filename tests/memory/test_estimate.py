@@ -140,6 +140,15 @@ class TestWorkedOut:
         one = of(estimate(plan(), self.arch), "optimizer", "base weights")
         assert of(estimate(run, self.arch), "optimizer", "base weights") == one // 4
 
+    def test_litgpts_fsdp_holds_whole_weights_as_measured(self):
+        run = replace(plan(), distributed=Distributed(strategy="fsdp", devices=4))
+        held, freed = (stack_for("litgpt", holds_whole=value) for value in (True, False))
+        weights = 2 * self.arch.parameters
+        assert of(estimate(run, self.arch, stack=held), "backward", "whole weights") == weights
+        assert of(estimate(run, self.arch, stack=freed), "backward", "whole weights") == 0
+        assert of(estimate(plan(), self.arch, stack=held), "backward", "whole weights") == 0  # one GPU
+        assert any("whole weights" in item.what for item in estimate(run, self.arch, stack=held).unknown)
+
     def test_experts_stay_unquantized_since_transformers_5(self):
         arch = ARCHS["mistralai/Mixtral-8x7B-v0.1"]
         run = replace(plan(adapter__target_modules=("q_proj", "v_proj")), quantization=DOUBLE)

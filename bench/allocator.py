@@ -150,7 +150,7 @@ allocator's rules (`loraplan/trace/allocator.py`): best fit, splitting, merging,
 Models, batch, length, method, checkpointing and loss are drawn at random.
 
 The estimate's peak beside what was alive in {count} of these runs: median difference {median:.2f} %, 90 % within
-{most:.2f} %, worst {worst:.2f} %.
+{most:.2f} %, worst {worst:.2f} %. These runs were in sight while the estimate was mended.
 
 *Reserved*: what `torch.cuda.max_memory_reserved` would show, on a card without end. *Needed*: the smallest card on
 which the same run does not fail, found by replaying it on smaller and smaller ones. Both over what is alive at most, as

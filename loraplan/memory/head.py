@@ -25,6 +25,8 @@ LOSSES = {
     " 0.5 utils.py `chunked_cross_entropy`; lightning fabric converts outputs)",
 }
 """The ways of computing the loss, and where each is written."""
+PIECES = ("linear", "chunked", "tiled", "unsloth")
+"""Those that never have all logits at once."""
 
 
 def profile(
@@ -50,7 +52,7 @@ def profile(
         tape.op("loss in tiles", (chosen,), Size(4), saves=(chosen,), backward=Size(4 * hidden))
         return tape.profile(owns_input=True, apart="loss in tiles")
     tape.hold(x)
-    if loss in ("linear", "chunked", "unsloth"):
+    if loss in PIECES:
         ahead, back = _WORKSPACE.get(loss, (0, 0))
         # Liger and unsloth compute the gradient in the forward and keep it; the others keep the hidden states.
         saves = (x,) if loss == "chunked" else (tape.aside(Size(numerics.compute * hidden)),)

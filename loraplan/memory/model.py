@@ -89,12 +89,10 @@ def _parts(run: Setup, split: Shards, device: Device | None) -> _Parts:
     hopper = device is not None and device.capability is not None and device.capability >= (9, 0)
     workspace = CUBLAS_WORKSPACE_HOPPER if hopper else CUBLAS_WORKSPACE
     stored = SOURCES.get(run.storage.kind, "")
+    held = base.total - base.statistics if run.stack.holds_whole and not run.full and split.parameters > 1 else 0
     terms = [
         Term("base weights", weights * split.weight_copy, "bytes of the stored weights / shards", stored),
-        Term(
-            "whole weights", base.total - base.statistics if run.stack.holds_whole and split.parameters > 1 else 0,
-            "bytes of the stored weights, beside the shards", run.stack.name,
-        ),
+        Term("whole weights", held, "bytes of the stored weights, beside the shards", run.stack.name),
         Term("quantization statistics", base.statistics, "scales of every block, whole on each GPU", stored),
         Term("adapters", own, "adapter parameters × bytes of their dtype", "peft 0.21.2 tuners/lora/layer.py"),
         Term("optimizer state", state, "trained × state bytes", run.optimizer.source),

@@ -73,7 +73,7 @@ class Stack(NamedTuple):
     fsdp_upcasts: bool = True
     """Sharded parameters that are trained are kept in fp32 under mixed precision."""
     holds_whole: bool = False
-    """Under FSDP the whole weights stay beside the shards."""
+    """Under FSDP whole frozen weights stay beside the shards."""
     sources: tuple[tuple[str, str], ...] = ()
 
 

@@ -147,6 +147,10 @@ class TestWorkedOut:
         assert of(estimate(run, self.arch, stack=held), "backward", "whole weights") == weights
         assert of(estimate(run, self.arch, stack=freed), "backward", "whole weights") == 0
         assert of(estimate(plan(), self.arch, stack=held), "backward", "whole weights") == 0  # one GPU
+        every = replace(run, adapter=plan(adapter__method="none").adapter)
+        assert (
+            of(estimate(every, self.arch, stack=held), "backward", "whole weights") == 0
+        )  # a run of all weights did not
         assert any("whole weights" in item.what for item in estimate(run, self.arch, stack=held).unknown)
 
     def test_experts_stay_unquantized_since_transformers_5(self):

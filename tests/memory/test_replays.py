@@ -51,6 +51,34 @@ def test_what_must_be_kept_is_rarely_more_than_the_high_end():
     assert share(enough) >= 0.9
 
 
+def full(*, stepping: bool, checkpointing: bool) -> list[dict]:
+    found = [line for line in lines("fixed.jsonl") if not line["rank"]]
+    found = [line for line in found if (line["checkpointing"] != "off") == checkpointing]
+    return [line for line in found if (line["phase"] == "optimizer") == stepping]
+
+
+def test_full_fine_tuning_keeps_what_its_states_were_made_among():
+    least, most = observed._KEPT_FULL
+    found = full(stepping=False, checkpointing=True)
+    below = share([line["needed"] < line["alive"] + least * line["moving"] for line in found])
+    assert 0.15 <= below <= 0.4
+    assert share([line["needed"] <= (1 + most) * line["alive"] for line in found]) >= 0.9
+    whole = [(stepping, False) for stepping in (False, True)] + [(True, True)]
+    for stepping, checkpointing in whole:
+        for line in full(stepping=stepping, checkpointing=checkpointing):
+            assert line["needed"] <= line["alive"] * (1 + observed._KEPT_HIGH[True, True])
+
+
+def test_the_reserved_range_of_full_fine_tuning():
+    found = [line for line in lines("fixed.jsonl") if not line["rank"]]
+    near = [
+        abs(line["reserved"] / expected(line, observed._CACHED_FULL) - 1)
+        <= (observed.RESERVED if line["checkpointing"] == "off" else observed.RESERVED_FULL)
+        for line in found
+    ]
+    assert share(near) >= 0.9
+
+
 def test_the_estimate_is_near_what_was_alive():
     off = sorted(abs(line["estimate"] / line["alive"] - 1) for line in lines("fixed.jsonl"))
     assert off[len(off) // 2] < 0.005

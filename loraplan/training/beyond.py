@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from loraplan.formats.reading import Reading
-from loraplan.formats.values import Unresolved, plain, to_float
+from loraplan.formats.values import Unresolved, to_float
 from loraplan.origin import Explicit
 from loraplan.plan import Schedule
+from loraplan.training import written
 
 _REFUSED = frozenset(
     """lr_scheduler_kwargs cosine_min_lr_ratio cosine_constant_lr_ratio lr_quadratic_warmup jagged_restart_steps
@@ -63,13 +64,13 @@ def judge(reading: Reading) -> tuple[list[str], list[str]]:
 
 def _idle(reading: Reading, key: str) -> str | None:
     """Why axolotl itself passes over a setting of the schedule."""
-    written = {entry_key for entry_key, _ in _written(reading, every=True)}
+    given = {entry_key for entry_key, _ in _written(reading, every=True)}
     name = reading.plan.schedule.name
     if key not in ("cosine_min_lr_ratio", "cosine_constant_lr_ratio") or name == "rex":
         return None
     if name not in ("cosine", "cosine_with_min_lr"):
         return f"the schedule is {name}"
-    if key == "cosine_constant_lr_ratio" and "cosine_min_lr_ratio" not in written:
+    if key == "cosine_constant_lr_ratio" and "cosine_min_lr_ratio" not in given:
         return "it is without cosine_min_lr_ratio"
     return None
 
@@ -93,10 +94,8 @@ def _changes(key: str, value: Any, method: str) -> bool:
 
 def _written(reading: Reading, *, every: bool = False) -> Iterator[tuple[str, Any]]:
     """Settings that are on and that no field was read from, of the section where the training arguments stand."""
-    section = reading.sections.get(reading.key("run.logging_steps").rpartition(".")[0])
     read = {origin.key_span for origin in reading.origins.values() if isinstance(origin, Explicit)}
-    for entry in section.entries if section is not None else ():
-        value = plain(entry.value, "yaml-1.2" if reading.document.syntax == "yaml" else "literal")
+    for entry, value in written.settings(reading):
         on = value and not isinstance(value, Unresolved) and str(value).lower() not in ("false", "none", "null")
         if on and (every or entry.key.span not in read):
             yield entry.key.text, value

@@ -7,8 +7,7 @@ from typing import Literal
 
 from loraplan.datasets.portions import Raw
 from loraplan.formats.reading import Reading
-from loraplan.formats.values import plain
-from loraplan.training import TrainingError
+from loraplan.training import TrainingError, written
 from loraplan_trainer.manifest import TRACKERS, Tracker, TrackerVariable
 
 Asked = Literal["none"] | Tracker
@@ -70,11 +69,7 @@ def choose(reading: Reading, asked: tuple[Asked, ...], absent: frozenset[str]) -
 
 def _named(reading: Reading, raw: Raw) -> list[str]:
     """Names in `report_to`, or of the switches that are on."""
-    section = reading.sections.get(reading.key("run.logging_steps").rpartition(".")[0])
-    entry = section.entry("report_to") if section is not None else None
-    value = (
-        None if entry is None else plain(entry.value, "yaml-1.2" if reading.document.syntax == "yaml" else "literal")
-    )
+    value = next((value for entry, value in written.settings(reading) if entry.key.text == "report_to"), None)
     words = value if isinstance(value, list) else str(value or "").replace(",", " ").split()
     named = [str(word).lower() for word in words if str(word).lower() not in ("none", "[]")]
     if named:

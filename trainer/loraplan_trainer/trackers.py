@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
+
+from transformers.integrations import get_reporting_integration_callbacks
 
 from loraplan_trainer.failure import CannotRun
 from loraplan_trainer.manifest import Manifest
@@ -33,18 +36,21 @@ def ready(manifest: Manifest) -> None:
 
 def guard(trainer: Any) -> None:
     """A tracker that cannot start ends the run with a remedy, not as a bug."""
-    begin = trainer.callback_handler.on_train_begin
+    for name in trainer.args.report_to:
+        kinds = tuple(get_reporting_integration_callbacks([name]))
+        for callback in trainer.callback_handler.callbacks:
+            if isinstance(callback, kinds):
+                callback.on_train_begin = _guarded(name, callback.on_train_begin)
 
+
+def _guarded(name: str, begin: Callable[..., Any]) -> Callable[..., Any]:
     def guarded(*args: Any, **kwargs: Any) -> Any:
         try:
             return begin(*args, **kwargs)
-        except CannotRun:
-            raise
         except Exception as error:
-            names = ", ".join(trainer.args.report_to)
-            raise CannotRun(f"report_to {names} cannot start: {type(error).__name__}: {error}; {_REMEDY}") from error
+            raise CannotRun(f"report_to {name} cannot start: {type(error).__name__}: {error}; {_REMEDY}") from error
 
-    trainer.callback_handler.on_train_begin = guarded
+    return guarded
 
 
 _REMEDY = "WANDB_MODE=offline keeps wandb's metrics here, --report-to none leaves trackers out"

@@ -1,0 +1,18 @@
+"""What a config writes in the section of its training arguments, whether a field of the Plan was read from it or not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from loraplan.document import Entry
+from loraplan.formats.reading import Reading
+from loraplan.formats.values import plain
+
+
+def settings(reading: Reading) -> Iterator[tuple[Entry, Any]]:
+    """Entries with their values, in order."""
+    section = reading.sections.get(reading.key("run.logging_steps").rpartition(".")[0])
+    loader = "yaml-1.2" if reading.document.syntax == "yaml" else "literal"
+    for entry in section.entries if section is not None else ():
+        yield entry, plain(entry.value, loader)

@@ -1,4 +1,4 @@
-"""What a config writes in the section of its training arguments, whether a field of the Plan was read from it or not."""
+"""What a config writes in the section of its training arguments, whether the Plan has a field for it or not."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 from loraplan.document import Entry
 from loraplan.formats.reading import Reading
-from loraplan.formats.values import plain
+from loraplan.formats.values import Loader, plain
 
 
 def settings(reading: Reading) -> Iterator[tuple[Entry, Any]]:
     """Entries with their values, in order."""
     section = reading.sections.get(reading.key("run.logging_steps").rpartition(".")[0])
-    loader = "yaml-1.2" if reading.document.syntax == "yaml" else "literal"
+    loader: Loader = "yaml-1.2" if reading.document.syntax == "yaml" else "literal"
     for entry in section.entries if section is not None else ():
         yield entry, plain(entry.value, loader)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from loraplan.memory.block import Numerics, Projection, _linear, _norm
+from loraplan.memory.layers import Numerics, Projection, normalize, project
 from loraplan.memory.tape import Profile, Size, Tape
 
 LOSSES = {
@@ -45,7 +45,7 @@ def profile(
     `chunk`: positions per piece. `softcapped`: the logits go through a tanh (gemma2).
     """
     tape = Tape(Size(numerics.stream * hidden))
-    x, width = _norm(tape, 0, numerics.stream, hidden, norm, numerics)
+    x, width = normalize(tape, 0, numerics.stream, hidden, norm, numerics)
     if loss == "tiled":
         # The positions that carry labels are copied; the norm's own output dies.
         chosen = tape.op("labelled positions", (x,), Size(numerics.compute * hidden))
@@ -60,7 +60,7 @@ def profile(
             "loss in pieces", (x,), Size(4), saves=saves, forward=Size(ahead * hidden), backward=Size(back * hidden)
         )
         return tape.profile(owns_input=True, apart="loss in pieces")
-    logits, size = _linear(tape, "head", x, width, head, numerics)
+    logits, size = project(tape, "head", x, width, head, numerics)
     if softcapped:
         logits = tape.op("softcap", (logits,), Size(size * vocabulary), saves=(-1,))
         logits = tape.op("softcap scaled", (logits,), Size(size * vocabulary))

@@ -11,7 +11,7 @@ from loraplan.arch.spec import ArchSpec
 from loraplan.derived import family
 from loraplan.memory import block as blocks
 from loraplan.memory import head as heads
-from loraplan.memory.block import Numerics
+from loraplan.memory.layers import Numerics
 from loraplan.memory.optimizer import Optimizer, find
 from loraplan.memory.shape import Shape, shape
 from loraplan.memory.stack import Stack

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from loraplan.arch.match import Matched, extra, sides
 from loraplan.arch.spec import ArchSpec, Module
-from loraplan.memory.block import Block, Projection
+from loraplan.memory.block import Block
+from loraplan.memory.layers import Projection
 from loraplan.memory.weights import Storage, quantizable
 from loraplan.plan import Adapter
 

@@ -3,7 +3,8 @@
 import pytest
 
 from loraplan.memory import block, head
-from loraplan.memory.block import Block, Numerics, Projection
+from loraplan.memory.block import Block
+from loraplan.memory.layers import Numerics, Projection
 from loraplan.memory.tape import Size, Tape
 
 TOKENS, LENGTH = 16384, 4096

@@ -3,8 +3,8 @@
 Sources, copies of the files published with the weights: `modeling_internlm2.py` in OpenGVLab/InternVL @ 28e99fc8
 (internvl_chat/internvl/model/internlm2), `modeling_baichuan.py` in jrd77/Baichuan2-13B-Chat @ 35e3d5af (Baichuan 2) and
 MrInouye/baichuan-13b-chat-batch @ 3d41c0c7 (Baichuan 1, a plain linear head), `modeling_chatglm.py` in
-THUDM/language_filter_chatglm3 @ fc4c6766, and for InternLM public copies of `modeling_internlm.py` (Llama's classes,
-with `config.bias` on all four projections of the attention).
+THUDM/language_filter_chatglm3 @ fc4c6766, `modeling_internlm.py` in yangulei/internlm-20b @ 5d2ec530 (InternLM: Llama's
+classes, with `config.bias` on all four projections of the attention).
 """
 
 from __future__ import annotations

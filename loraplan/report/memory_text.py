@@ -52,7 +52,7 @@ def lines(
         left = f"{gib(verdict.free)} free" if verdict.free >= 0 else f"{gib(-verdict.free)} too much"
         yield f"  {device.name}: {paint(color, verdict.word)}, {left} of {gib(verdict.usable)} usable"
         if verdict.word == "tight":
-            yield f"  {'':<24}rests of segments decide: PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True leaves fewer"
+            yield "  fragments may take what is free: PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True leaves fewer"
     yield ""
     yield from phases(found, style)
     for text in found.assumptions:

@@ -159,6 +159,14 @@ class TestForPrograms:
         assert "absent" in err
         assert "No such file" in err
 
+    def test_a_tight_run_is_told_what_helps(self, capsys, config):
+        words = []
+        for batch in range(1, 13):
+            _, out, _ = run(capsys, config, "--batch", str(batch), "--gpu", "t4", "--no-options")
+            words.append(next(word for word in ("does not fit", "tight", "fits") if f"t4: {word}" in out))
+            assert ("expandable_segments:True" in out) == (words[-1] == "tight")
+        assert set(words) == {"fits", "tight", "does not fit"}
+
     def test_html_of_several_runs_is_one_page(self, capsys, tmp_path):
         path = tmp_path / "two.yml"
         path.write_text(f"{CONFIG}---\n{CONFIG}", encoding="utf-8")

@@ -21,7 +21,7 @@ _REFUSED_FOR_DPO = frozenset(
     """label_smoothing dpo_label_smoothing dpo_use_weighting use_weighting f_divergence_type ld_alpha rpo_alpha
     sync_ref_model pref_ftx pref_bco_weight""".split()
 )
-_BETAS = frozenset(("beta", "rl_beta", "dpo_beta", "pref_beta"))
+_BETAS = frozenset(("beta", "dpo_beta"))
 _BETA = 0.1
 """Of DPO, as TRL has it by default."""
 _LOSSES = {"sft": ("nll", "chunked_nll"), "dpo": ("sigmoid",)}
@@ -38,6 +38,7 @@ _WSD = "warmup_stable_decay"
 _AS_IT_IS = ("random", "loss", "eval_loss", "reverse_kl")
 _INSTEAD = {
     "cosine_constant_lr_ratio": "transformers has no cosine that reaches its floor early; leave it out, or use axolotl",
+    "lr_scheduler_kwargs": "its values must be numbers or words",
     "dpo_beta": "write rl_beta, or pref_beta of LLaMA-Factory",
 }
 """What to write instead, where there is something better than to leave the setting out."""
@@ -53,7 +54,7 @@ def judge(reading: Reading) -> tuple[list[str], list[str]]:
             notes.append(f"{key} has no effect: {reason}")
         elif _changes(key, value, reading.plan.method or "sft"):
             instead = _INSTEAD.get(key, "leave it out, or use the config's own framework")
-            refused.append(f"{key}: this trainer has no such setting; {instead}")
+            refused.append(f"{key}: {value!r} cannot be honoured here; {instead}")
     if reading.format == "llamafactory" and _splits_what_is_left(reading.plan.schedule):
         key = reading.key("schedule.args")
         refused.append(

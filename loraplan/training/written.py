@@ -12,7 +12,8 @@ from loraplan.formats.values import Loader, plain
 
 def settings(reading: Reading) -> Iterator[tuple[Entry, Any]]:
     """Entries with their values, in order."""
-    section = reading.sections.get(reading.key("run.logging_steps").rpartition(".")[0])
+    places = [reading.key(field).rpartition(".")[0] for field in ("run.logging_steps", "optimizer.learning_rate")]
+    section = next((reading.sections[place] for place in places if place in reading.sections), None)
     loader: Loader = "yaml-1.2" if reading.document.syntax == "yaml" else "literal"
     for entry in section.entries if section is not None else ():
         yield entry, plain(entry.value, loader)

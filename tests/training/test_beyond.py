@@ -13,6 +13,28 @@ from tests.training.harness import CONFIG
 from tests.training.test_trackers import FACTORY, TRL
 
 DPO = FACTORY.replace("stage: sft", "stage: dpo")
+PLAIN = """\
+model_name: meta-llama/Llama-3.1-8B
+lora_r: 16
+lora_alpha: 32
+target_modules: [q_proj, v_proj]
+learning_rate: 0.0002
+per_device_train_batch_size: 2
+logging_steps: 10
+output_dir: out
+"""
+"""Arguments of a script, whose format has no fields for a loss."""
+AUTOTRAIN = """\
+task: llm-dpo
+base_model: meta-llama/Llama-3.1-8B
+project_name: out
+backend: local
+data:
+  path: argilla/distilabel-capybara-dpo-7k-binarized
+params:
+  peft: true
+  lr: 1e-5
+"""
 
 
 def _judged(folder: Path, text: str) -> tuple[list[str], list[str]]:
@@ -31,6 +53,8 @@ def _judged(folder: Path, text: str) -> tuple[list[str], list[str]]:
         (FACTORY + "lr_scheduler_type: warmup_stable_decay\n", "lr_scheduler_kwargs"),
         (DPO + "pref_ftx: 0.5\n", "pref_ftx"),
         (TRL + "label_smoothing_factor: 0.1\n", "label_smoothing_factor"),
+        (PLAIN + "loss_type: focal\n", "loss_type"),
+        (AUTOTRAIN + "  dpo_beta: 0.3\n", "dpo_beta"),
         (TRL.replace("dir: out", "dir: dpo") + "f_divergence_type: forward_kl\n", "f_divergence_type"),
     ],
 )

@@ -83,6 +83,8 @@ def _parts(run: Setup, split: Shards, device: Device | None) -> _Parts:
     tensor = max(run.plan.distributed.tensor_parallel or 1, 1)  # its plans split the blocks' matrices, not the ends
     weights = ((base.quantized + base.plain) // tensor + base.norms + base.ends + base.other) // split.parameters
     own = shape.adapter * run.adapter_bytes // split.adapters + shape.saved * run.weight_bytes // split.parameters
+    if run.full:
+        own = 0
     if split.weights_on_host:
         weights = own = 0
     state = split.state(run)
@@ -100,8 +102,6 @@ def _parts(run: Setup, split: Shards, device: Device | None) -> _Parts:
         Term("communication buffers", split.buffers, split.buffer_formula, split.source),
         Term("cuBLAS workspaces", 2 * workspace, "one for the forward's thread, one for the backward's", _CUBLAS),
     ]  # fmt: skip
-    if run.full:
-        terms[3] = Term("adapters", 0, "", "")
     stream, hidden = run.numerics.stream, run.arch.hidden_size
     layers = sum(item.copies for item in run.layers)
     inputs = (layers * stream - (stream - run.weight_bytes)) * hidden * tokens if layers else 0

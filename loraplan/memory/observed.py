@@ -129,7 +129,8 @@ def _total(
     The allocator keeps the freed buffers of the logits. Shares: 73 runs on one GPU and 72 on several, packed to one
     length (foundation-model-stack/fms-acceleration @ 876e2ed refs), nine of ten within the range.
     """
-    logits = max([term.bytes for phase in phases for term in phase.terms if term.name == "logits and loss"], default=0)
+    ends = [phase for phase in phases if phase.name in ("loss", "evaluation")]
+    logits = max([term.bytes for phase in ends for term in phase.terms if term.name == "logits and loss"], default=0)
     many = split.gpus > 1
     expected = peak.bytes + int(900e6 + (0.1 if many else 0.06) * moved + (0.4 if many else 0.8) * logits)
     high = allocated.high + int(
